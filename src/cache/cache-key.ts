@@ -1,0 +1,93 @@
+import type { Call } from '../http/call.js'
+import { bytesOf } from '../http/call-body.js'
+import type { CacheEntry, CacheRecord } from './cache-store.js'
+
+/** The credentials that a caller may send beside the pool's key: entries got with different ones are kept apart. */
+const CREDENTIALS = ['authorization', 'cookie']
+
+/** Names responses: by method and URL, the hash of the body where that counts, and what they vary by. */
+export interface CacheKeys {
+  /** The primary key; `undefined` where a body can't be hashed. */
+  keyOf(call: Call): string | undefined | Promise<string | undefined>
+  /** The key that a GET of this URL would have. */
+  keyOfUrl(url: string, method?: 'GET' | 'HEAD'): string
+  /** What a response to this call, varying by these fields, is told apart by. */
+  variantOf(call: Call, vary: readonly string[]): string | Promise<string>
+  /** The stored response that was selected by what this call says. */
+  select(record: CacheRecord, call: Call): CacheEntry | undefined | Promise<CacheEntry | undefined>
+  /** Equal for calls that nothing tells apart. */
+  flightOf(key: string, call: Call): string
+}
+
+/**
+ * @param strip - takes the pool's own query parameter out of a URL
+ * @param authHeader - the header that the pool overwrites with its key: what a caller puts there is never sent
+ */
+export function cacheKeys(strip: (url: string) => string, authHeader: string | undefined): CacheKeys {
+  const credentials = CREDENTIALS.filter(name => name !== authHeader)
+  const keyOfUrl = (url: string, method: 'GET' | 'HEAD' = 'GET') => `${method} ${strip(withoutHash(url))}`
+
+  function variantOf(call: Call, vary: readonly string[]): string | Promise<string> {
+    const { headers } = call
+    const told = vary
+      .filter(name => name !== authHeader && !credentials.includes(name))
+      .map(name => `${name}: ${normalise(headers.get(name))}`)
+      .join('\n')
+    if (!credentials.some(name => headers.has(name))) return told
+    return hash(new TextEncoder().encode(JSON.stringify(credentials.map(name => headers.get(name))))).then(
+      identity => `${identity}\n${told}`,
+    )
+  }
+
+  return {
+    keyOfUrl,
+    variantOf,
+    keyOf(call) {
+      if (call.method !== 'POST') return keyOfUrl(call.url, call.method as 'GET' | 'HEAD')
+      return bytesOf(call.body).then(async bytes => {
+        if (!bytes) return undefined
+        return `POST ${strip(withoutHash(call.url))} ${call.headers.get('content-type') ?? ''} ${await hash(bytes)}`
+      })
+    },
+    select(record, call) {
+      const index = record.findIndex(entry => entry.vary.length > 0 || entry.variant !== '')
+      if (index < 0 && !credentials.some(name => call.headers.has(name))) return record[0]
+      return selectSlowly(record, call)
+    },
+    flightOf(key, { headers }) {
+      const told = [...headers].filter(([name]) => name !== authHeader)
+      return told.length === 0 ? key : `${key}\n${JSON.stringify(told)}`
+    },
+  }
+
+  async function selectSlowly(record: CacheRecord, call: Call): Promise<CacheEntry | undefined> {
+    for (const entry of record) if ((await variantOf(call, entry.vary)) === entry.variant) return entry
+    return undefined
+  }
+}
+
+/** The request fields that a response varies by (RFC 9110 section 12.5.5). */
+export function varyOf(headers: Headers): string[] {
+  const names = (headers.get('vary') ?? '').split(',').map(name => name.trim().toLowerCase())
+  return [...new Set(names.filter(name => name !== ''))].sort()
+}
+
+function withoutHash(url: string): string {
+  const index = url.indexOf('#')
+  return index < 0 ? url : url.slice(0, index)
+}
+
+/** White space does not tell variants apart (RFC 9111 section 4.1). */
+function normalise(value: string | null): string {
+  return value === null
+    ? ''
+    : value
+        .trim()
+        .replace(/\s*,\s*/g, ', ')
+        .replace(/\s+/g, ' ')
+}
+
+async function hash(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))
+  return Array.from(digest, byte => byte.toString(16).padStart(2, '0')).join('')
+}

@@ -1,0 +1,94 @@
+import CachePolicy from 'http-cache-semantics'
+import { parseHttpDate } from '../signals/http-date.js'
+import { type CacheControl, millisecondsOf, parseCacheControl } from './cache-control.js'
+import type { CacheEntry } from './cache-store.js'
+
+/** What is to be known of a response to judge it; the body comes later. */
+export interface Received {
+  readonly method: string
+  readonly requestHeaders: Headers
+  readonly status: number
+  readonly headers: Headers
+  readonly requestedAt: number
+  readonly receivedAt: number
+}
+
+/** What the user adds to what responses say themselves, in milliseconds. */
+export interface FreshnessDefaults {
+  readonly ttl: number | undefined
+  readonly staleWhileRevalidate: number
+  readonly staleIfError: number
+}
+
+export type Freshness = Pick<
+  CacheEntry,
+  'receivedAt' | 'initialAge' | 'lifetime' | 'revalidate' | 'staleWhileRevalidate' | 'staleIfError'
+>
+
+/** How fresh a response is, by RFC 9111 section 4.2 as a private cache reads it; `undefined` if it may not be stored. */
+export function freshnessOf(received: Received, defaults: FreshnessDefaults): Freshness | undefined {
+  const control = parseCacheControl(received.headers.get('cache-control'))
+  if (received.status === 206 || received.headers.get('vary')?.includes('*')) return undefined
+  const policy = new CachePolicy(
+    // POST is stored by the user's word alone, which the library can't know.
+    { method: received.method === 'HEAD' ? 'HEAD' : 'GET', url: '', headers: plain(received.requestHeaders) },
+    { status: received.status, headers: plain(received.headers) },
+    { shared: false },
+  )
+  if (!policy.storable()) return undefined
+  const always =
+    'no-cache' in control || (received.headers.get('pragma') === 'no-cache' && !received.headers.has('cache-control'))
+  const own = always ? 0 : policy.maxAge() * 1000
+  return {
+    receivedAt: received.receivedAt,
+    initialAge: initialAgeOf(received),
+    lifetime: own === 0 && mayTakeTtl(received, control) ? (defaults.ttl ?? 0) : own,
+    revalidate: always ? 'always' : 'must-revalidate' in control ? 'when-stale' : 'may-be-stale',
+    staleWhileRevalidate: millisecondsOf(control, 'stale-while-revalidate') ?? defaults.staleWhileRevalidate,
+    staleIfError: millisecondsOf(control, 'stale-if-error') ?? defaults.staleIfError,
+  }
+}
+
+/** The user's `ttl` is for successful responses that say nothing of their own freshness. */
+function mayTakeTtl({ status, headers }: Received, control: CacheControl): boolean {
+  return (
+    status >= 200 &&
+    status < 300 &&
+    !headers.has('expires') &&
+    !headers.has('pragma') &&
+    !['max-age', 's-maxage', 'no-cache', 'no-store', 'must-revalidate'].some(directive => directive in control)
+  )
+}
+
+/** RFC 9111 section 4.2.3, up to the moment of receipt. */
+function initialAgeOf({ headers, requestedAt, receivedAt }: Received): number {
+  const date = parseHttpDate(headers.get('date') ?? '', receivedAt)
+  const apparent = date === undefined ? 0 : Math.max(0, receivedAt - date)
+  const age = /^\d+/.exec(headers.get('age') ?? '')?.[0]
+  const corrected = Number(age ?? 0) * 1000 + (receivedAt - requestedAt)
+  // Dates have whole seconds: an apparent age of less than one says nothing.
+  return Math.max(apparent < 1000 ? 0 : apparent, age === undefined ? 0 : corrected)
+}
+
+/** How old a stored response is now. */
+export function ageOf(entry: CacheEntry, now: number): number {
+  return entry.initialAge + Math.max(0, now - entry.receivedAt)
+}
+
+/** For how long a stored response can be of any use: fresh, or stale with leave, or as long as a validator may confirm it. */
+export function usefulFor(entry: CacheEntry, now: number): number {
+  const stale = Math.max(entry.staleWhileRevalidate, entry.staleIfError)
+  const left = entry.lifetime + stale - ageOf(entry, now)
+  return hasValidator(entry) ? Math.max(left, 0) + VALIDATED : left
+}
+
+/** A week: how long a response with a validator is kept beyond its time. */
+const VALIDATED = 7 * 86_400_000
+
+export function hasValidator({ headers }: Pick<CacheEntry, 'headers'>): boolean {
+  return headers.some(([name]) => name === 'etag' || name === 'last-modified')
+}
+
+function plain(headers: Headers): Record<string, string> {
+  return Object.fromEntries(headers)
+}

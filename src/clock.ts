@@ -1,0 +1,59 @@
+/** Where the library reads the time and sets its timers: one clock for everything, so that one fake clock can stand in for it. */
+export interface Clock {
+  /** Milliseconds since the epoch; never goes back, even when the system's clock is set back. */
+  now(): number
+  /** Calls `callback` after `delay` milliseconds, however long; returns the function that takes the timer away. */
+  schedule(callback: () => void, delay: number): () => void
+}
+
+/** The longest delay that `setTimeout` holds (24.8 days); a longer one would fire at once. */
+const LONGEST_TIMER = 2 ** 31 - 1
+
+/** The system's clock: `Date.now` and `setTimeout`, looked up at each use so that test timers installed later hold. */
+export function systemClock(): Clock {
+  let last = 0
+  let offset = 0
+  return {
+    now() {
+      const wall = Date.now()
+      // A clock that was set back would freeze every window until it has caught up: go on from where it was instead.
+      if (wall + offset < last) offset = last - wall
+      last = wall + offset
+      return last
+    },
+    schedule(callback, delay) {
+      let left = delay
+      let timer: ReturnType<typeof setTimeout>
+      const arm = () => {
+        const step = Math.min(left, LONGEST_TIMER)
+        timer = setTimeout(() => {
+          left -= step
+          if (left > 0) arm()
+          else callback()
+        }, step)
+      }
+      arm()
+      return () => clearTimeout(timer)
+    },
+  }
+}
+
+/**
+ * Waits, and stops waiting when the signal aborts.
+ *
+ * @throws the signal's own reason; its listener is taken away either way.
+ */
+export function delay(clock: Clock, milliseconds: number, signal?: AbortSignal | null): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason)
+    const onAbort = () => {
+      cancel()
+      reject(signal?.reason)
+    }
+    const cancel = clock.schedule(() => {
+      signal?.removeEventListener('abort', onAbort)
+      resolve()
+    }, milliseconds)
+    signal?.addEventListener('abort', onAbort, { once: true })
+  })
+}

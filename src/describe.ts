@@ -1,0 +1,28 @@
+const LONGEST = 60
+
+/** Says what a value is, in a few words for an error message; a string that holds one of the `secrets` is never quoted. */
+export function describe(value: unknown, secrets: readonly string[] = []): string {
+  switch (typeof value) {
+    case 'string':
+      if (value === '') return 'an empty string'
+      if (secrets.some(secret => secret !== '' && (value.includes(secret) || secret.includes(value)))) {
+        return 'a string (not shown: it holds a key)'
+      }
+      return value.length > LONGEST ? `'${value.slice(0, LONGEST)}…'` : `'${value}'`
+    case 'number':
+    case 'boolean':
+    case 'undefined':
+      return String(value)
+    case 'bigint':
+      return `${value}n`
+    case 'function':
+      return 'a function'
+    case 'symbol':
+      return 'a symbol'
+    case 'object':
+      if (value === null) return 'null'
+      if (Array.isArray(value)) return value.length === 0 ? 'an empty array' : 'an array'
+      if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'an invalid Date' : 'a Date'
+      return 'an object'
+  }
+}

@@ -1,0 +1,140 @@
+/** Why a key, or a call, could not go on: one vocabulary for events, errors, snapshots and statistics. */
+export type Cause = 'rate-limit' | 'quota' | 'overload' | 'invalid-key' | 'expired' | 'disabled'
+
+/** How much a refusal covers: the key alone, or the `group` of keys that share one quota. */
+export type RefusalScope = 'key' | 'group'
+
+/** A key was refused and will come back. */
+export interface KeyExhaustedEvent {
+  readonly keyId: string
+  readonly cause: 'rate-limit' | 'quota'
+  /** When the server says that it is back; `null` where the server did not say and it will be tried again in a while. */
+  readonly until: Date | null
+  readonly scope: RefusalScope
+  readonly status: number
+}
+
+/** Little is left of one of a key's declared limits. */
+export interface KeyNearExhaustionEvent {
+  readonly keyId: string
+  /** What is counted: requests or tokens. */
+  readonly unit: 'requests' | 'tokens'
+  readonly remaining: number
+  readonly limit: number
+  /** The share of the limit that was crossed on the way down: 0.2, then 0.05. */
+  readonly threshold: number
+  /** The window's length in milliseconds; `'day'` or `'month'` for a calendar window. */
+  readonly per: number | 'day' | 'month'
+}
+
+/** A key that was exhausted, or refused as invalid, works again. */
+export interface KeyRecoveredEvent {
+  readonly keyId: string
+  readonly cause: Cause
+  /** How long it was away, in milliseconds. */
+  readonly downFor: number
+}
+
+/** Someone must act: a key was refused as invalid, has expired, or was disabled by the program. */
+export interface KeyDisabledEvent {
+  readonly keyId: string
+  readonly cause: 'invalid-key' | 'expired' | 'disabled'
+  /** The status that the server answered with, where a server said it. */
+  readonly status: number | null
+  /** When one request will be tried with it all the same; `null`: never by itself. */
+  readonly probeAt: Date | null
+}
+
+/** A request that was refused with one key goes on with another. */
+export interface KeyRotatedEvent {
+  /** The key that the request goes on with. */
+  readonly keyId: string
+  readonly previousKeyId: string
+  readonly cause: Cause
+  readonly method: string
+  readonly url: string
+}
+
+/** A request found no usable key in time, the first since a key was last usable. */
+export interface PoolExhaustedEvent {
+  /** When the first key will be back; `null` when none will by itself. */
+  readonly retryAt: Date | null
+  /** Each key's own cause; at most the first hundred keys. */
+  readonly causes: readonly { readonly keyId: string; readonly cause: Cause | null; readonly until: Date | null }[]
+}
+
+/** A transient failure: the request will be sent again after `delay`. */
+export interface RequestRetriedEvent {
+  readonly keyId: string
+  readonly method: string
+  readonly url: string
+  /** The retry's number, from 1. */
+  readonly retry: number
+  /** Milliseconds until it is sent again. */
+  readonly delay: number
+  /** The status that was answered; `null` when no answer came. */
+  readonly status: number | null
+  /** The failure's message where no answer came. */
+  readonly error: string | null
+}
+
+/** A request was answered, or has failed for good. */
+export interface RequestFinishedEvent {
+  /** The key that the last attempt used; `null` where none was: from the cache, or never sent. */
+  readonly keyId: string | null
+  readonly method: string
+  readonly url: string
+  /** The status of the response; `null` when the call was rejected. */
+  readonly status: number | null
+  /** The name of the error that the call was rejected with. */
+  readonly error: string | null
+  /** How many times it was sent. */
+  readonly attempts: number
+  /** Milliseconds from the call to the response. */
+  readonly duration: number
+  /** How many of them it waited for a key. */
+  readonly waited: number
+  readonly fromCache: boolean
+}
+
+/** A response came out of the cache. */
+export interface CacheHitEvent {
+  readonly method: string
+  readonly url: string
+  /** Seconds since the origin made or confirmed it, as in the `Age` header. */
+  readonly age: number
+  /** How it was served. */
+  readonly how: 'fresh' | 'revalidated' | 'stale' | 'joined'
+}
+
+/** The cache was asked and could not answer. */
+export interface CacheMissedEvent {
+  readonly method: string
+  readonly url: string
+  readonly why: 'absent' | 'stale' | 'bypassed' | 'changed'
+}
+
+/** Every event with its payload: plain objects, safe to log, dates as `Date`. */
+export interface KeyPoolEvents {
+  'key-exhausted': (event: KeyExhaustedEvent) => void
+  'key-near-exhaustion': (event: KeyNearExhaustionEvent) => void
+  'key-recovered': (event: KeyRecoveredEvent) => void
+  'key-disabled': (event: KeyDisabledEvent) => void
+  'key-rotated': (event: KeyRotatedEvent) => void
+  'pool-exhausted': (event: PoolExhaustedEvent) => void
+  'request-retried': (event: RequestRetriedEvent) => void
+  'request-finished': (event: RequestFinishedEvent) => void
+  'cache-hit': (event: CacheHitEvent) => void
+  'cache-missed': (event: CacheMissedEvent) => void
+}
+
+/**
+ * Sends an event to whoever listens.
+ *
+ * The payload is made only when someone does. A listener that throws does so in a task of its own, as an uncaught
+ * error would: it must not break the request, the pool or the other listeners.
+ */
+export type Emit = <Name extends keyof KeyPoolEvents>(
+  name: Name,
+  payload: () => Parameters<KeyPoolEvents[Name]>[0],
+) => void

@@ -1,0 +1,22 @@
+import type { Call } from './http/call.js'
+
+/** One call of the wrapped fetch on its way through the layers: what was asked, and what it has taken so far. */
+export interface Exchange {
+  /** What is sent; the cache may add conditions to it. */
+  call: Call
+  /** The caller's signal, with the `total` timeout joined to it where there is one. */
+  readonly signal: AbortSignal | undefined
+  readonly startedAt: number
+  /** Milliseconds spent waiting for keys. */
+  waited: number
+  /** How many times it was sent. */
+  attempts: number
+  keyId: string | null
+  fromCache: boolean
+  /** Whether a caller waits for it; not so for a revalidation in the background. */
+  readonly attended: boolean
+  /** Whether the answer stands for an exhausted pool, and is not the server's. */
+  exhausted: boolean
+  /** Prefer this key, if it is usable: a validator goes back with the key that earned it. */
+  preferredKeyId: string | undefined
+}

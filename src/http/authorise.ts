@@ -1,0 +1,96 @@
+import { InvalidOptionError } from '../errors.js'
+import type { Auth } from '../options.js'
+import type { Secret } from '../secret.js'
+
+/** A request that is about to be sent. */
+export interface Outgoing {
+  url: string
+  headers: Headers
+}
+
+/** Puts a key into a request, and takes it out again. */
+export interface Authoriser {
+  /** Whether the platform itself takes the key off a redirect to another origin: only `Authorization` is known to it. */
+  readonly safeWithNativeRedirects: boolean
+  authorise(outgoing: Outgoing, key: Secret): void
+  /** Takes the key, and whatever stands in its place, out of a URL. */
+  strip(url: string): string
+}
+
+/** A function of the user's own is not among these: it gets a request to change, see `transport`. */
+export function createAuthoriser(auth: Exclude<Auth, (...args: never) => unknown>): Authoriser {
+  if (auth === 'bearer') return headerAuthoriser('authorization', 'Bearer {key}')
+  if ('header' in auth) return headerAuthoriser(auth.header.toLowerCase(), auth.format ?? '{key}')
+  return queryAuthoriser(auth.query)
+}
+
+function headerAuthoriser(header: string, format: string): Authoriser {
+  const [before, ...after] = format.split('{key}')
+  return {
+    safeWithNativeRedirects: header === 'authorization',
+    authorise({ headers }, key) {
+      const value = key.reveal()
+      headers.set(header, before + value + after.join(value))
+    },
+    strip: url => url,
+  }
+}
+
+function queryAuthoriser(name: string): Authoriser {
+  return {
+    safeWithNativeRedirects: false,
+    authorise(outgoing, key) {
+      const [rest, hash] = splitOnce(withoutParameter(outgoing.url, name), '#')
+      const joint = rest.includes('?') ? (rest.endsWith('?') ? '' : '&') : '?'
+      outgoing.url = `${rest}${joint}${encodeURIComponent(name)}=${encodeURIComponent(key.reveal())}${hash}`
+    },
+    strip: url => withoutParameter(url, name),
+  }
+}
+
+/** Takes a parameter out of a URL's query and leaves every other character of it as it is: signatures may be over them. */
+export function withoutParameter(url: string, name: string): string {
+  return withoutParameters(url, each => each === name)
+}
+
+/** Takes out the parameters whose decoded name or value a predicate picks. */
+export function withoutParameters(url: string, drop: (name: string, value: string) => boolean): string {
+  const [beforeHash, hash] = splitOnce(url, '#')
+  const [path, query] = splitOnce(beforeHash, '?')
+  if (query === '') return url
+  const kept = query
+    .slice(1)
+    .split('&')
+    .filter(pair => {
+      const [[name, value] = ['', '']] = new URLSearchParams(pair)
+      return !drop(name, value)
+    })
+  return path + (kept.length > 0 ? `?${kept.join('&')}` : '') + hash
+}
+
+/** Text before a separator, and the separator with what follows; the second is empty where there is none. */
+function splitOnce(text: string, separator: string): [before: string, after: string] {
+  const index = text.indexOf(separator)
+  return index < 0 ? [text, ''] : [text.slice(0, index), text.slice(index)]
+}
+
+/**
+ * Lets the user's own function put the key in.
+ *
+ * @throws InvalidOptionError when it gives something else than a request to the same origin.
+ */
+export async function authoriseByFunction(
+  auth: (request: Request, key: string) => Request | Promise<Request>,
+  request: Request,
+  key: Secret,
+): Promise<Request> {
+  const { origin } = new URL(request.url)
+  const authorised = await auth(request, key.reveal())
+  if (!(authorised instanceof Request)) {
+    throw new InvalidOptionError('auth', 'a function that gives a Request', 'something else')
+  }
+  if (new URL(authorised.url).origin !== origin) {
+    throw new InvalidOptionError('auth', "a function that stays at the request's origin", 'another origin')
+  }
+  return authorised
+}

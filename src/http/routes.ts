@@ -1,0 +1,42 @@
+import type { PooledKey } from '../pool/pooled-key.js'
+import type { Settings } from '../settings.js'
+import { withoutParameters } from './authorise.js'
+import type { Call } from './call.js'
+
+/** Which URLs are the pool's, and which of them a key may have. */
+export interface Routes {
+  isPooled(input: RequestInfo | URL): boolean
+  /** Where a call goes with this key: its own endpoint, for the first origin, or as it is. */
+  urlFor(call: Call, key: PooledKey): string
+  mayTravel(key: PooledKey, origin: string, from: string): boolean
+  /** Takes a key out of a URL that a server made. */
+  withoutKey(url: string, key: PooledKey): string
+}
+
+export function routes({ origins, firstOrigin }: Pick<Settings, 'origins' | 'firstOrigin'>): Routes {
+  return {
+    isPooled(input) {
+      const origin = originOfInput(input)
+      return origin !== undefined && (origins === '*' || origins.has(origin))
+    },
+    urlFor({ url, origin }, { baseUrl }) {
+      if (!baseUrl || origin !== firstOrigin) return url
+      const { origin: to, pathname } = baseUrl
+      return to + pathname.replace(/\/$/, '') + url.slice(origin.length)
+    },
+    mayTravel({ baseUrl }, origin, from) {
+      if (baseUrl) return origin === baseUrl.origin
+      return origins === '*' ? origin === from : origins.has(origin)
+    },
+    withoutKey: (url, { secret }) => withoutParameters(url, (_, value) => secret.equals(value)),
+  }
+}
+
+/** The origin that `fetch` would ask; `undefined` where it is no http(s) URL at all, which is for `fetch` to say. */
+function originOfInput(input: RequestInfo | URL): string | undefined {
+  const text = typeof input === 'string' ? input : input instanceof Request ? input.url : String(input)
+  const base = (globalThis as { location?: { href?: string } }).location?.href
+  if (!URL.canParse(text, base)) return undefined
+  const { protocol, origin } = new URL(text, base)
+  return protocol === 'http:' || protocol === 'https:' ? origin : undefined
+}

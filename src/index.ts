@@ -1,0 +1,42 @@
+export type { CacheEntry, CacheRecord, CacheStore } from './cache/cache-store.js'
+export type { Duration } from './duration.js'
+export {
+  InvalidOptionError,
+  type KeyCause,
+  KeyPoolExhaustedError,
+  KeypoolError,
+  type KeypoolErrorCode,
+  KeypoolTimeoutError,
+} from './errors.js'
+export type {
+  CacheHitEvent,
+  CacheMissedEvent,
+  Cause,
+  KeyDisabledEvent,
+  KeyExhaustedEvent,
+  KeyNearExhaustionEvent,
+  KeyPoolEvents,
+  KeyRecoveredEvent,
+  KeyRotatedEvent,
+  PoolExhaustedEvent,
+  RefusalScope,
+  RequestFinishedEvent,
+  RequestRetriedEvent,
+} from './events.js'
+export type { KeyStats, PoolStats } from './insight/counters.js'
+export type {
+  Auth,
+  CacheOptions,
+  KeyInput,
+  KeyOptions,
+  Limit,
+  Options,
+  RequestSummary,
+  RetryContext,
+  RetryOptions,
+  Strategy,
+  StrategyName,
+} from './options.js'
+export { KeyPool } from './pool/key-pool.js'
+export type { KeySnapshot, LimitSnapshot } from './pool/snapshot.js'
+export { type PooledFetch, wrapFetch } from './wrap-fetch.js'

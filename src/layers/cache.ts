@@ -1,0 +1,218 @@
+import type { CacheKeys } from '../cache/cache-key.js'
+import type { CacheEntry } from '../cache/cache-store.js'
+import { ageOf, hasValidator } from '../cache/freshness.js'
+import type { ResponseCache } from '../cache/response-cache.js'
+import { type CacheWish, conditionsFor, decideReuse, mayServeStale, wishOf } from '../cache/reuse.js'
+import type { SingleFlight } from '../cache/single-flight.js'
+import type { Clock } from '../clock.js'
+import { KeypoolError } from '../errors.js'
+import type { CacheHitEvent, CacheMissedEvent } from '../events.js'
+import type { Exchange } from '../exchange.js'
+import type { Call } from '../http/call.js'
+import { discard } from '../http/response.js'
+import type { Engine } from '../pool/create-pool.js'
+import type { CacheSettings } from '../settings.js'
+
+export interface CacheLayerOptions {
+  readonly engine: Engine
+  readonly clock: Clock
+  readonly settings: CacheSettings
+  readonly cache: ResponseCache
+  readonly keys: CacheKeys
+  readonly flights: SingleFlight
+  /** Sends a request that no caller waits for. */
+  background(exchange: Exchange, send: () => Promise<unknown>): void
+  urlOf(call: Call): string
+}
+
+type Next = (exchange: Exchange) => Promise<Response>
+
+const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
+
+/** Answers from the cache where RFC 9111 lets a private cache do so, and lets equal requests share one answer. */
+export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
+  const { engine, clock, settings, cache, keys, flights, background, urlOf } = options
+  const { counters, emit } = engine
+
+  return next => {
+    /** Sends, and keeps what comes; others may join meanwhile. */
+    async function load(exchange: Exchange, key: string, flightName: string): Promise<Response> {
+      const flight = flights.start(flightName, key)
+      const requestedAt = clock.now()
+      try {
+        const response = await next(exchange)
+        return await cache.keep(response, { call: exchange.call, key, keyId: exchange.keyId, requestedAt }, flight)
+      } catch (error) {
+        flight.land(undefined)
+        throw error
+      }
+    }
+
+    /** Asks the server whether a stored response is still good. */
+    async function revalidate(
+      exchange: Exchange,
+      key: string,
+      flightName: string,
+      entry: CacheEntry,
+    ): Promise<Response> {
+      if (!hasValidator(entry)) return revalidateWithout(exchange, key, flightName, entry)
+      const headers = new Headers(exchange.call.headers)
+      for (const [name, value] of conditionsFor(entry)) if (!headers.has(name)) headers.set(name, value)
+      const { call } = exchange
+      exchange.call = { ...call, headers }
+      exchange.preferredKeyId = entry.keyId ?? undefined
+      const flight = flights.start(flightName, key)
+      const requestedAt = clock.now()
+      try {
+        const response = await next(exchange)
+        const from = { call, key, keyId: exchange.keyId, requestedAt }
+        if (response.status === 304) {
+          void discard(response)
+          const confirmed = await cache.confirm(entry, response, from)
+          flight.land(confirmed)
+          counters.cache.revalidated++
+          return serve(exchange, confirmed, 'revalidated')
+        }
+        if (mustFallBack(exchange, entry, response)) {
+          void discard(response)
+          flight.land(undefined)
+          return serve(exchange, entry, 'stale')
+        }
+        missed(exchange.call, 'changed')
+        return await cache.keep(response, from, flight)
+      } catch (error) {
+        flight.land(undefined)
+        return fallBack(exchange, entry, error)
+      }
+    }
+
+    /** A stale response that nothing can confirm: a new one takes its place, or it stands in for one that failed. */
+    async function revalidateWithout(
+      exchange: Exchange,
+      key: string,
+      flightName: string,
+      entry: CacheEntry,
+    ): Promise<Response> {
+      try {
+        const response = await load(exchange, key, flightName)
+        if (mustFallBack(exchange, entry, response)) {
+          void discard(response)
+          return serve(exchange, entry, 'stale')
+        }
+        missed(exchange.call, 'stale')
+        return response
+      } catch (error) {
+        return fallBack(exchange, entry, error)
+      }
+    }
+
+    function fallBack(exchange: Exchange, entry: CacheEntry, error: unknown): Response {
+      if (exchange.signal?.aborted) throw error
+      const why = KeypoolError.is(error, 'ERR_POOL_EXHAUSTED') ? 'exhausted' : 'failed'
+      if (!mayServeStale(entry, clock.now(), why)) throw error
+      return serve(exchange, entry, 'stale')
+    }
+
+    function mustFallBack(exchange: Exchange, entry: CacheEntry, { status }: Response): boolean {
+      if (exchange.exhausted) return mayServeStale(entry, clock.now(), 'exhausted')
+      return status >= 500 && mayServeStale(entry, clock.now(), 'failed')
+    }
+
+    function serve(exchange: Exchange, entry: CacheEntry, how: CacheHitEvent['how']): Response {
+      const { method } = exchange.call
+      if (!exchange.attended) return cache.toResponse(entry, method)
+      const age = Math.floor(ageOf(entry, clock.now()) / 1000)
+      exchange.fromCache = true
+      counters.cache.hits++
+      if (how === 'stale') counters.cache.stale++
+      if (how === 'joined') counters.cache.joined++
+      emit('cache-hit', () => ({ method, url: urlOf(exchange.call), age, how }))
+      return cache.toResponse(entry, method)
+    }
+
+    /** Takes in what nobody waits for, so that it can be stored. */
+    async function discardWhole(response: Promise<Response>): Promise<void> {
+      await discard(await response, settings.maxBodyBytes)
+    }
+
+    function missed(call: Call, why: CacheMissedEvent['why']): void {
+      counters.cache.misses++
+      emit('cache-missed', () => ({ method: call.method, url: urlOf(call), why }))
+    }
+
+    /** An answer of another call that is on its way, or of the store; `undefined`: the call has to be sent. */
+    async function answer(
+      exchange: Exchange,
+      wish: CacheWish,
+      key: string,
+      flightName: string,
+    ): Promise<Response | undefined> {
+      const { call } = exchange
+      const entry = await cache.find(key, call)
+      if (!entry) {
+        if (wish.mode === 'only-if-cached')
+          throw new TypeError('fetch failed', { cause: new Error("cache mode 'only-if-cached' and nothing stored") })
+        if ('only-if-cached' in wish.control) return new Response(null, { status: 504, statusText: 'Gateway Timeout' })
+      } else {
+        const reuse = decideReuse(entry, wish, clock.now())
+        if (reuse.kind === 'serve') {
+          return serve(exchange, entry, ageOf(entry, clock.now()) < entry.lifetime ? 'fresh' : 'stale')
+        }
+        if ('only-if-cached' in wish.control) return new Response(null, { status: 504, statusText: 'Gateway Timeout' })
+        if (reuse.kind === 'serve-stale') {
+          if (!flights.isUnderWay(flightName)) {
+            const unattended = { ...exchange, attended: false, signal: undefined, call: { ...call, signal: undefined } }
+            background(unattended, () => discardWhole(revalidate(unattended, key, flightName, entry)))
+          }
+          return serve(exchange, entry, 'stale')
+        }
+      }
+      if (wish.mode === 'default' && flights.isUnderWay(flightName)) {
+        const joined = await flights.join(flightName, exchange.signal)
+        if (joined) return serve(exchange, joined, 'joined')
+      }
+      if (entry) return revalidate(exchange, key, flightName, entry)
+      missed(call, 'absent')
+      return undefined
+    }
+
+    async function invalidate(call: Call, response: Response): Promise<void> {
+      // RFC 9111 section 4.4: only what succeeded, and only URLs of the same origin.
+      if (response.status < 200 || response.status >= 400) return
+      const urls = [call.url]
+      for (const name of ['location', 'content-location']) {
+        const value = response.headers.get(name)
+        if (value !== null && URL.canParse(value, call.url)) {
+          const url = new URL(value, call.url)
+          if (url.origin === call.origin) urls.push(url.href)
+        }
+      }
+      for (const url of urls) {
+        for (const method of ['GET', 'HEAD'] as const) {
+          flights.forget(keys.keyOfUrl(url, method))
+          await cache.remove(keys.keyOfUrl(url, method))
+        }
+      }
+    }
+
+    return async function cached(exchange) {
+      const { call } = exchange
+      const isCached =
+        settings.methods.has(call.method) && settings.only?.({ method: call.method, url: urlOf(call) }) !== false
+      const wish = wishOf(call.cache, call.headers)
+      const key = isCached && wish.mode !== 'no-store' ? await keys.keyOf(call) : undefined
+      if (key === undefined) {
+        if (isCached) missed(call, 'bypassed')
+        const response = await next(exchange)
+        if (!SAFE.has(call.method) && !isCached) await invalidate(call, response)
+        return response
+      }
+      const flightName = keys.flightOf(key, call)
+      if (wish.mode !== 'reload') {
+        const answered = await answer(exchange, wish, key, flightName)
+        if (answered) return answered
+      } else missed(call, 'bypassed')
+      return load(exchange, key, flightName)
+    }
+  }
+}

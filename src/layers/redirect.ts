@@ -1,0 +1,131 @@
+import type { Call } from '../http/call.js'
+import { originOf } from '../http/call.js'
+import { canReplay } from '../http/call-body.js'
+import {
+  BODY_HEADERS,
+  isRedirect,
+  locationOf,
+  nextAfterRedirect,
+  ORIGIN_HEADERS,
+  REDIRECT_LIMIT,
+  redirectError,
+} from '../http/redirect-rules.js'
+import { discard, withFacts } from '../http/response.js'
+import type { Lease } from '../pool/lease.js'
+import type { PooledKey } from '../pool/pooled-key.js'
+
+/** One request to one URL, with a key where the URL is the key's to have. */
+export interface Hop {
+  readonly call: Call
+  readonly url: string
+  readonly method: string
+  readonly headers: Headers
+  readonly withBody: boolean
+  readonly lease: Lease | undefined
+  /** Whether redirects are to be left to the platform, which is the only one that can follow them there. */
+  readonly native: boolean
+}
+
+/** What came of an attempt, after redirects. */
+export interface Arrival {
+  readonly response: Response
+  /** The key that the last hop was sent with; `undefined` where it went to an origin that is not the key's. */
+  readonly lease: Lease | undefined
+}
+
+export type Send = (hop: Hop) => Promise<Response>
+
+export interface RedirectHost {
+  /** Where the call begins for this key: its own endpoint, or the call's URL. */
+  urlFor(call: Call, key: PooledKey): string
+  /** Whether a key may travel to an origin. */
+  mayTravel(key: PooledKey, origin: string, from: string): boolean
+  /** Takes out of a URL what a server may have copied into it. */
+  withoutKey(url: string, key: PooledKey): string
+  /** Whether the platform keeps the key off other origins by itself. */
+  readonly safeWithNativeRedirects: boolean
+  /** A fresh permit of the same key: a redirect that is followed is one more request to the server. */
+  renew(lease: Lease): Promise<Lease>
+}
+
+/**
+ * Follows redirects by the Fetch standard, with the key on its own origins only.
+ *
+ * The platform would do it too, but it carries custom headers and queries along to wherever it is sent.
+ */
+export function followRedirects(host: RedirectHost): (send: Send) => (call: Call, lease: Lease) => Promise<Arrival> {
+  return send =>
+    async function redirect(call, first) {
+      let lease: Lease | undefined = first
+      const start = host.urlFor(call, first.key)
+      let hop: Hop = {
+        call,
+        url: start,
+        method: call.method,
+        headers: call.headers,
+        withBody: true,
+        lease,
+        native: false,
+      }
+      for (let count = 0; ; count++) {
+        const response = await send(hop).catch(error => {
+          lease?.end()
+          throw error
+        })
+        if (call.redirect === 'error' && (response.type === 'opaqueredirect' || isRedirect(response))) {
+          void discard(response)
+          lease?.end()
+          throw redirectError('unexpected redirect')
+        }
+        if (isOpaqueRedirect(response, call)) {
+          if (!host.safeWithNativeRedirects) {
+            lease?.end()
+            throw redirectError('this platform hides redirects, and would carry the key to wherever they lead')
+          }
+          hop = { ...hop, native: true }
+          continue
+        }
+        const location = call.redirect === 'follow' ? locationOf(response) : undefined
+        if (location === undefined) {
+          return { response: count === 0 ? response : withFacts(response, arrivedBy(response)), lease }
+        }
+        void discard(response)
+        try {
+          if (count === REDIRECT_LIMIT) throw redirectError('redirect count exceeded')
+          const body = { present: hop.withBody && call.body.kind !== 'none', replayable: canReplay(call.body) }
+          const next = nextAfterRedirect(response.status, location, hop, body)
+          const headers = new Headers(hop.headers)
+          if (next.dropBody) for (const name of BODY_HEADERS) headers.delete(name)
+          if (next.crossOrigin) for (const name of ORIGIN_HEADERS) headers.delete(name)
+          let { url } = next
+          if (lease && host.mayTravel(lease.key, originOf(url), originOf(hop.url))) lease = await host.renew(lease)
+          else if (lease) {
+            url = host.withoutKey(url, lease.key)
+            lease.end()
+            lease = undefined
+          }
+          hop = {
+            call,
+            url,
+            method: next.method,
+            headers,
+            withBody: hop.withBody && !next.dropBody,
+            lease,
+            native: false,
+          }
+        } catch (error) {
+          lease?.end()
+          throw error
+        }
+      }
+    }
+}
+
+/** In browsers a redirect that is not followed natively shows nothing of itself. */
+function isOpaqueRedirect(response: Response, call: Call): boolean {
+  return response.type === 'opaqueredirect' && call.redirect === 'follow'
+}
+
+function arrivedBy({ url, type }: Response) {
+  return { url, type, redirected: true }
+}

@@ -1,0 +1,132 @@
+import isNetworkError from 'is-network-error'
+import pRetry from 'p-retry'
+import { type Clock, delay } from '../clock.js'
+import { KeypoolError } from '../errors.js'
+import type { Exchange } from '../exchange.js'
+import type { Call } from '../http/call.js'
+import { canReplay } from '../http/call-body.js'
+import { discard } from '../http/response.js'
+import type { Engine } from '../pool/create-pool.js'
+import type { RetrySettings } from '../settings.js'
+import type { Settled } from './schedule.js'
+
+export interface RetryLayerOptions {
+  readonly engine: Engine
+  readonly clock: Clock
+  /** `undefined`: never. */
+  readonly retry: RetrySettings | undefined
+  readonly maxWait: number
+  urlOf(call: Call): string
+}
+
+type Transient = Extract<Settled, { kind: 'trouble' | 'failed' }>
+
+/** Carries a transient failure through p-retry, which tells failures by what is thrown. */
+class TransientFailure extends Error {
+  readonly outcome: Transient
+
+  constructor(outcome: Transient) {
+    super('transient failure')
+    this.outcome = outcome
+  }
+}
+
+/** Sends again what failed for a while, where that is safe; the last answer is the caller's, whatever it says. */
+export function retry(
+  options: RetryLayerOptions,
+): (next: (exchange: Exchange) => Promise<Settled>) => (exchange: Exchange) => Promise<Response> {
+  const { engine, clock, retry: settings, maxWait, urlOf } = options
+
+  /** Whether it is a failure that may be tried again at all; how often is p-retry's to count. */
+  function isRetried(settings: RetrySettings, { call }: Exchange, outcome: Settled): outcome is Transient {
+    if (outcome.kind === 'answer')
+      return settings.statuses?.has(outcome.response.status) === true && isSafe(settings, call)
+    if (outcome.kind === 'failed' && !isTransient(outcome.error)) return false
+    if (outcome.kind === 'trouble' && settings.statuses && !settings.statuses.has(outcome.response.status)) return false
+    return isSafe(settings, call)
+  }
+
+  async function backOff(
+    settings: RetrySettings,
+    exchange: Exchange,
+    outcome: Transient,
+    retries: number,
+  ): Promise<boolean> {
+    const { call } = exchange
+    const asked = outcome.kind === 'trouble' ? (outcome.wait ?? 0) : 0
+    // Coming back before the server wants it is no use to anyone: its answer stands.
+    if (asked > maxWait) return false
+    const response = outcome.kind === 'failed' ? undefined : outcome.response
+    const error = outcome.kind === 'failed' ? outcome.error : undefined
+    const context = { method: call.method, url: urlOf(call), retry: retries + 1, status: response?.status ?? null }
+    if (settings.shouldRetry && !(await settings.shouldRetry({ ...context, error: error ?? null }))) return false
+    const backoff = Math.min(settings.maxDelay, settings.minDelay * settings.factor ** retries)
+    const wait = Math.round(Math.max(asked, backoff * (1 - Math.random() / 2)))
+    engine.counters.retries++
+    engine.emit('request-retried', () => ({
+      ...context,
+      keyId: exchange.keyId ?? '',
+      delay: wait,
+      error: error === undefined ? null : error instanceof Error ? error.message : String(error),
+    }))
+    if (response) void discard(response)
+    await delay(clock, wait, exchange.signal)
+    return true
+  }
+
+  return next =>
+    async function retry(exchange) {
+      const first = await next(exchange)
+      // p-retry costs more than all the rest of a call that goes well: it is entered when one has not.
+      if (!settings || !isRetried(settings, exchange, first)) return finish(first)
+      if (!canReplay(exchange.call.body)) return finishUnreplayable(first)
+      try {
+        const settled = await pRetry(
+          async attempt => {
+            const outcome =
+              attempt === 1 ? first : await next(exchange).catch((reason: unknown) => ({ thrown: reason }))
+            if (!('thrown' in outcome) && isRetried(settings, exchange, outcome)) throw new TransientFailure(outcome)
+            return outcome
+          },
+          {
+            retries: settings.retries,
+            // The waiting is done in shouldRetry: by our clock, by the server's word, and ended by an abort.
+            minTimeout: 0,
+            shouldRetry: ({ error, retriesConsumed }) =>
+              backOff(settings, exchange, (error as TransientFailure).outcome, retriesConsumed),
+          },
+        )
+        // Not thrown inside: p-retry would put an error of its own in the place of a reason that is none.
+        if ('thrown' in settled) throw settled.thrown
+        return finish(settled)
+      } catch (error) {
+        if (error instanceof TransientFailure) return finish(error.outcome)
+        throw error
+      }
+    }
+}
+
+/** Whether trying again may help: not where the call itself is at fault, as `fetch` tells with a TypeError of its own. */
+function isTransient(error: unknown): boolean {
+  if (KeypoolError.is(error)) return error.code === 'ERR_TIMEOUT'
+  if (!(error instanceof TypeError)) return true
+  // undici calls every failure 'fetch failed': those of a connection carry the system's code, refusals of its own none.
+  if (error.message === 'fetch failed')
+    return typeof error.cause === 'object' && error.cause !== null && 'code' in error.cause
+  return isNetworkError(error)
+}
+
+function isSafe(settings: RetrySettings, { method, headers }: Call): boolean {
+  return settings.methods.has(method) || headers.has('idempotency-key')
+}
+
+function finish(outcome: Settled): Response {
+  if (outcome.kind === 'failed') throw outcome.error
+  return outcome.response
+}
+
+function finishUnreplayable(outcome: Transient): Response {
+  if (outcome.kind !== 'failed') return outcome.response
+  const message = 'The attempt failed, and its body is a stream, which cannot be sent again.'
+  throw new KeypoolError('ERR_BODY_NOT_REPLAYABLE', message, { cause: outcome.error })
+}

@@ -1,0 +1,105 @@
+import type { Clock } from '../clock.js'
+import { formatDuration } from '../duration.js'
+import { KeypoolTimeoutError } from '../errors.js'
+import { type Authoriser, authoriseByFunction, type Outgoing } from '../http/authorise.js'
+import type { Call } from '../http/call.js'
+import { withFacts } from '../http/response.js'
+import type { Auth } from '../options.js'
+import { redactError } from '../redact.js'
+import type { Hop, Send } from './redirect.js'
+
+export interface TransportOptions {
+  readonly fetch: typeof globalThis.fetch
+  readonly clock: Clock
+  readonly auth: Auth
+  /** `undefined` where `auth` is a function. */
+  readonly authoriser: Authoriser | undefined
+  /** How long one attempt may take until its headers are there, in milliseconds. */
+  readonly timeout: number | undefined
+}
+
+/** Puts the key in and sends: the one place where a key's value is read, and where the wrapped `fetch` is called. */
+export function transport(options: TransportOptions): (signal: AbortSignal | undefined) => Send {
+  const { fetch, clock, auth, authoriser, timeout } = options
+  return signal =>
+    async function send(hop) {
+      const { call, lease } = hop
+      const deadline = timeout === undefined ? undefined : startTimeout(clock, timeout, signal)
+      const attemptSignal = deadline?.signal ?? signal
+      try {
+        const outgoing: Outgoing = { url: hop.url, headers: new Headers(hop.headers) }
+        if (lease && authoriser) authoriser.authorise(outgoing, lease.key.secret)
+        // Redirects are followed, or refused, one layer up: see there.
+        const redirect: RequestRedirect = hop.native ? 'follow' : 'manual'
+        const init = { ...call.rest, method: hop.method, headers: outgoing.headers, signal: attemptSignal, redirect }
+        const request = await withBodyOf(hop, outgoing.url, init)
+        let response: Response
+        if (lease && typeof auth === 'function') {
+          const plain = new Request(request.input, { ...request.init, signal: null })
+          const authorised = await authoriseByFunction(auth, plain, lease.key.secret)
+          attemptSignal?.throwIfAborted()
+          lease.leaves()
+          response = await fetch(authorised, { signal: attemptSignal, redirect, ...onlyRuntimeOptions(call) })
+        } else {
+          lease?.leaves()
+          response = await fetch(request.input, request.init)
+        }
+        lease?.answered()
+        return authoriser && lease && authoriser.strip(response.url) !== response.url
+          ? withFacts(response, {
+              url: authoriser.strip(response.url),
+              redirected: response.redirected,
+              type: response.type,
+            })
+          : response
+      } catch (error) {
+        // The wrapped fetch may put the URL that it was given, key and all, into its errors.
+        throw lease ? redactError(error, lease.key.secret) : error
+      } finally {
+        deadline?.clear()
+      }
+    }
+}
+
+/** Adds the body: a `Request`'s own as it came, where it is sent for the first time and to where it was meant to go. */
+async function withBodyOf(
+  hop: Hop,
+  url: string,
+  init: RequestInit,
+): Promise<{ input: string | Request; init: RequestInit }> {
+  const { body } = hop.call
+  if (!hop.withBody || body.kind === 'none') return { input: url, init }
+  switch (body.kind) {
+    case 'value':
+      return { input: url, init: { ...init, body: body.value } }
+    case 'stream':
+      return { input: url, init: { ...init, body: body.value } }
+    case 'request': {
+      const { request, kept } = body
+      if (kept.bytes) return { input: url, init: { ...init, body: kept.bytes } }
+      if (request.url === url) {
+        kept.start()
+        return { input: request, init }
+      }
+      // To another URL the body must be taken out of its Request, which loses its length: better to have it whole first.
+      const bytes = await kept.whole()
+      if (bytes) return { input: url, init: { ...init, body: bytes } }
+      return { input: url, init: { ...init, body: request.body, duplex: 'half' } as RequestInit }
+    }
+  }
+}
+
+/** What the runtime takes beyond the standard (undici's `dispatcher`) and a `Request` made anew does not carry. */
+function onlyRuntimeOptions({ rest }: Call): RequestInit {
+  return 'dispatcher' in rest ? ({ dispatcher: rest.dispatcher } as RequestInit) : {}
+}
+
+function startTimeout(clock: Clock, milliseconds: number, signal: AbortSignal | undefined) {
+  const controller = new AbortController()
+  const clear = clock.schedule(() => {
+    controller.abort(
+      new KeypoolTimeoutError(`No answer to this attempt within timeout.attempt (${formatDuration(milliseconds)}).`),
+    )
+  }, milliseconds)
+  return { signal: signal ? AbortSignal.any([signal, controller.signal]) : controller.signal, clear }
+}

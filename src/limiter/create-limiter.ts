@@ -1,0 +1,48 @@
+import { CalendarWindow } from './calendar-window.js'
+import { Concurrency } from './concurrency.js'
+import { Limiter, type LimiterHost } from './limiter.js'
+import type { Meter } from './meter.js'
+import type { OpenBook } from './permit-book.js'
+import { SlidingWindow } from './sliding-window.js'
+import { TokenBucket } from './token-bucket.js'
+
+/** One of the user's limits, resolved: a window of one unit, or a bound on requests at once. */
+export type ResolvedLimit =
+  | { readonly kind: 'concurrency'; readonly limit: number }
+  | {
+      readonly kind: 'window'
+      readonly unit: 'requests' | 'tokens'
+      readonly limit: number
+      readonly per: number
+      readonly burst: number | undefined
+      readonly cost: ((request: Request) => number) | undefined
+    }
+  | {
+      readonly kind: 'calendar'
+      readonly unit: 'requests' | 'tokens'
+      readonly limit: number
+      readonly per: 'day' | 'month'
+      readonly timeZone: string
+      readonly cost: ((request: Request) => number) | undefined
+    }
+
+/** A limiter for one quota. */
+export function createLimiter(limits: readonly ResolvedLimit[], openBook: OpenBook, host: LimiterHost): Limiter {
+  return new Limiter(
+    limits.map(limit => createMeter(limit, openBook, host.now())),
+    host,
+  )
+}
+
+function createMeter(limit: ResolvedLimit, openBook: OpenBook, now: number): Meter {
+  switch (limit.kind) {
+    case 'concurrency':
+      return new Concurrency(openBook, limit.limit)
+    case 'calendar':
+      return new CalendarWindow(openBook, limit, limit.timeZone, now)
+    case 'window':
+      return limit.burst === undefined
+        ? new SlidingWindow(openBook, limit)
+        : new TokenBucket(openBook, limit, limit.burst, now)
+  }
+}

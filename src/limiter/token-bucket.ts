@@ -1,0 +1,75 @@
+import type { Meter, WindowSettings } from './meter.js'
+import type { OpenBook, PermitBook } from './permit-book.js'
+
+/**
+ * A bucket of `burst`, refilled at `limit` for each `per`.
+ *
+ * The server's bucket may be full until a request arrives, and what would have flowed in meanwhile is lost. So
+ * requests that the server has not yet counted take their share off the bucket's size, not only off its content:
+ * the level here is never above the server's.
+ */
+export class TokenBucket implements Meter {
+  readonly unit
+  readonly limit
+  readonly per
+  readonly cost
+  readonly capacity
+  /** Holds the content in units of 1/`per` of a token, of which `limit` flow in each millisecond: whole numbers, no drift. */
+  readonly #book: PermitBook
+  #refilledAt: number
+  #unconfirmed = 0
+
+  constructor(openBook: OpenBook, settings: WindowSettings<number>, burst: number, now: number) {
+    const { unit, limit, per, cost } = settings
+    this.unit = unit
+    this.limit = limit
+    this.per = per
+    this.cost = cost
+    this.capacity = burst
+    this.#refilledAt = now
+    this.#book = openBook({ reservoir: burst * per, maxConcurrent: null })
+  }
+
+  availableAt(weight: number, now: number, nextConfirm: number): number {
+    this.#refill(now)
+    const missing = weight * this.per - this.#book.reservoir
+    if (missing <= 0) return now
+    if (weight + this.#unconfirmed > this.capacity) return nextConfirm
+    return now + Math.ceil(missing / this.limit)
+  }
+
+  take(weight: number, now: number): void {
+    this.#refill(now)
+    this.#book.admit(weight * this.per, now)
+    this.#unconfirmed += weight
+  }
+
+  confirm(weight: number, at: number): void {
+    this.#refill(at)
+    this.#unconfirmed -= weight
+    this.#book.free(weight * this.per)
+  }
+
+  undo(weight: number, now: number): void {
+    this.#refill(now)
+    this.#unconfirmed -= weight
+    this.#book.free(weight * this.per)
+    this.#book.reservoir += weight * this.per
+  }
+
+  end(): void {}
+
+  remaining(now: number): number {
+    this.#refill(now)
+    return Math.floor(this.#book.reservoir / this.per)
+  }
+
+  #refill(now: number): void {
+    const elapsed = now - this.#refilledAt
+    if (elapsed <= 0) return
+    this.#refilledAt = now
+    const full = (this.capacity - this.#unconfirmed) * this.per
+    const level = this.#book.reservoir
+    this.#book.reservoir = Math.max(level, Math.min(full, level + elapsed * this.limit))
+  }
+}

@@ -1,0 +1,168 @@
+import type { CacheStore } from './cache/cache-store.js'
+import type { Duration } from './duration.js'
+import type { KeySnapshot } from './pool/snapshot.js'
+
+/** What {@link wrapFetch} takes. */
+export interface Options {
+  /**
+   * Where the keys may travel: requests to these origins are pooled, all others pass through untouched.
+   *
+   * `'*'` pools every http(s) request: use it only where nothing but your API is called.
+   * @example 'https://api.example.com'
+   */
+  origins: string | readonly string[] | '*'
+  /** The keys, or a function that brings them; the function is asked again on `pool.refresh()`. */
+  keys: readonly KeyInput[] | (() => readonly KeyInput[] | Promise<readonly KeyInput[]>)
+  /** How a request carries its key. @default 'bearer' */
+  auth?: Auth
+  /** The limits of each key; several at once are an array, and all of them hold. A key's own `limits` replace them. @default none */
+  limits?: Limit | readonly Limit[]
+  /** Which of the usable keys serves a request. @default 'least-loaded' */
+  strategy?: StrategyName | Strategy
+  /** How often a transient failure is tried again, or how in detail; `false`: never. Going on with another key is no retry. @default 2 */
+  retry?: number | RetryOptions | false
+  /** The cache (RFC 9111, private): off, on, or on with options. @default true */
+  cache?: boolean | CacheOptions
+  /** The longest that a request waits for a key, all its waits together. @default '60s' */
+  maxWait?: Duration
+  /**
+   * What a call gets when no key became usable in time: a `KeyPoolExhaustedError`, or a 429 response with
+   * `Retry-After` that SDKs understand (the server's own last refusal, where there was one). @default 'throw'
+   */
+  onExhausted?: 'throw' | 'respond'
+  /**
+   * How long to wait for an answer: for the whole call (a duration, or `total`), waits and retries included, and for
+   * each `attempt`. Both end when the response's headers are there; a body may stream for as long as it likes.
+   * @default none
+   */
+  timeout?: Duration | { attempt?: Duration; total?: Duration }
+}
+
+/** One key: its value alone, or with what is to be known about it. */
+export type KeyInput = string | KeyOptions
+
+/** A key with what is to be known about it. */
+export interface KeyOptions {
+  /** The secret itself. It is sent to the key's own origin and appears nowhere else. */
+  value: string
+  /** The key's name in events, errors and snapshots. @default 'key-1', 'key-2', … */
+  id?: string
+  /** Keys of one group share one quota: one set of limits, one cooldown. */
+  group?: string
+  /** Its share under the `weighted` strategy, relative to the others. @default 1 */
+  weight?: number
+  /** Keys of a higher priority are used before those of a lower. @default 0 */
+  priority?: number
+  /** Its own limits, instead of the pool's. */
+  limits?: Limit | readonly Limit[]
+  /** From then on the key is not used any more. */
+  expiresAt?: Date
+  /** Its own endpoint: requests for the first origin go there when this key is chosen, and the key goes nowhere else. */
+  baseUrl?: string
+  /** Words of your own, for snapshots and strategies. */
+  tags?: readonly string[]
+}
+
+/** One limit of a key; the parts that are given all hold. */
+export interface Limit {
+  /** Requests for each `per`. */
+  requests?: number
+  /** Tokens, or any other unit that `cost` counts in, for each `per`. */
+  tokens?: number
+  /** The window: a duration that slides, or a calendar `'day'` or `'month'` that ends at midnight in `timeZone`. */
+  per?: Duration | 'day' | 'month'
+  /** The IANA time zone of a calendar window, such as `'America/Los_Angeles'`. @default 'UTC' */
+  timeZone?: string
+  /**
+   * The size of a bucket that refills at `requests` (or `tokens`) for each `per`. Without it the limit is strict:
+   * never more than `requests` in any stretch of `per`.
+   */
+  burst?: number
+  /** Requests at once. One counts until its response's body has been received, or is cancelled. */
+  concurrency?: number
+  /** What a request costs in `tokens`. It can't wait, and should not read the body. @default 1 each */
+  cost?: (request: Request) => number
+}
+
+/** How a request carries its key. */
+export type Auth =
+  /** `Authorization: Bearer KEY`. */
+  | 'bearer'
+  /** A header of your own; in `format`, `{key}` stands for the key. */
+  | { header: string; format?: string }
+  /** A query parameter; one of that name in the request is replaced. */
+  | { query: string }
+  /** Anything else: gets a request of its own to change, or to replace; its origin must stay. */
+  | ((request: Request, key: string) => Request | Promise<Request>)
+
+/** How the pool chooses between usable keys. */
+export type StrategyName = 'least-loaded' | 'round-robin' | 'weighted' | 'fill-first' | 'random'
+
+/** What a strategy is told about the request that needs a key. */
+export interface RequestSummary {
+  readonly method: string
+  /** The URL, without any key. */
+  readonly url: string
+}
+
+/** A choice of your own: gets the keys that are usable now (never none), gives the `id` of one of them. */
+export type Strategy = (usable: readonly KeySnapshot[], request: RequestSummary) => string
+
+/** How transient failures are retried: 5xx answers, 408, 425, failed connections, attempts that timed out. */
+export interface RetryOptions {
+  /** How often at most. @default 2 */
+  retries?: number
+  /**
+   * The methods that are safe to send twice. A request with an `Idempotency-Key` header is so under any method.
+   * @default GET HEAD OPTIONS PUT DELETE TRACE
+   */
+  methods?: readonly string[]
+  /** The statuses that are worth another try. @default 408, 425 and all 5xx but 501, 505, 506, 508, 510, 511 */
+  statuses?: readonly number[]
+  /** The first backoff; each further one is `factor` times as long, less up to a half at random. @default '500ms' */
+  minDelay?: Duration
+  /** The longest backoff. A `Retry-After` that is longer is honoured up to `maxWait`. @default '30s' */
+  maxDelay?: Duration
+  /** @default 2 */
+  factor?: number
+  /** A last word of your own on each failure that is about to be retried. */
+  shouldRetry?: (failure: RetryContext) => boolean | Promise<boolean>
+}
+
+/** A failure that is about to be retried. */
+export interface RetryContext {
+  readonly method: string
+  /** The URL, without any key. */
+  readonly url: string
+  /** The retry's number, from 1. */
+  readonly retry: number
+  /** The answer's status; `null` when none came. */
+  readonly status: number | null
+  /** What went wrong where no answer came. */
+  readonly error: unknown
+}
+
+/** How responses are cached. */
+export interface CacheOptions {
+  /**
+   * How long a successful response is fresh that says nothing about its own freshness, as most APIs' don't.
+   * What a response says itself always wins. @default none
+   */
+  ttl?: Duration
+  /** The methods that are cached; with `'POST'`, by a hash of the body, and only where posting is idempotent. @default GET HEAD */
+  methods?: readonly ('GET' | 'HEAD' | 'POST')[]
+  /** Which requests may be answered from the cache or stored; all of `methods` by default. */
+  only?: (request: RequestSummary) => boolean
+  /** Where responses are kept. @default memory, bounded by `maxBytes` and `maxEntries` */
+  store?: CacheStore
+  /** The memory store's bound in bytes. @default 50 MiB */
+  maxBytes?: number
+  /** The memory store's bound in entries. @default 1000 */
+  maxEntries?: number
+  /** The largest body that is stored, in bytes; a larger one streams by. @default 5 MiB */
+  maxBodyBytes?: number
+  /** A stale response is served for so long while it is revalidated in the background, even if it doesn't ask for that (RFC 5861). @default '0ms' */
+  staleWhileRevalidate?: Duration
+  /** A stale response is served for so long when there is no answer or a 5xx, or no key is left, even if it doesn't ask for that (RFC 5861). @default '0ms' */
+  staleIfError?: Duration
+}

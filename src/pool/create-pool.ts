@@ -1,0 +1,223 @@
+import type { Clock } from '../clock.js'
+import { formatDuration } from '../duration.js'
+import { type KeyCause, KeyPoolExhaustedError, KeypoolError } from '../errors.js'
+import type { Emit } from '../events.js'
+import { Counters } from '../insight/counters.js'
+import { createLimiter } from '../limiter/create-limiter.js'
+import { departures } from '../limiter/departures.js'
+import { permitBooks } from '../limiter/permit-book.js'
+import type { Settings } from '../settings.js'
+import { Health } from './health.js'
+import { KeyPool } from './key-pool.js'
+import { KeyRegistry } from './key-registry.js'
+import { Keyring } from './keyring.js'
+import { nearExhaustion } from './near-exhaustion.js'
+import type { PooledKey } from './pooled-key.js'
+import { Scheduler } from './scheduler.js'
+import { conditionOf, snapshotOf } from './snapshot.js'
+
+/** The parts of a pool, as the layers use them. */
+export interface Engine {
+  readonly pool: KeyPool
+  readonly scheduler: Scheduler
+  readonly health: Health
+  readonly registry: KeyRegistry
+  readonly counters: Counters
+  readonly emit: Emit
+  readonly traits: Traits
+  /** Settles when there are keys; `undefined`: there are. @throws KeypoolError with `ERR_KEYS_UNAVAILABLE` */
+  ready(): Promise<void> | undefined
+  close(): void
+}
+
+/** What of the keys decides how calls are looked at; most pools have none of it. */
+export interface Traits {
+  /** How the keys' limits count tokens; empty where none does. */
+  costs(): ReadonlySet<((request: Request) => number) | undefined>
+  /** The least number of tokens at once that some key lets pass. */
+  leastTokens(): number
+  /** Whether some key has an endpoint of its own. */
+  hasBaseUrls(): boolean
+  someKey(predicate: (key: PooledKey) => boolean): boolean
+}
+
+/** How many keys' causes an error or event lists at most. */
+const LISTED = 100
+
+/** Builds a pool: the parts know each other through small hosts only, and all events pass through one place. */
+export function createPool(settings: Settings, clock: Clock): Engine {
+  const now = () => clock.now()
+  const openBook = permitBooks()
+  const depart = departures(clock)
+  const counters = new Counters()
+  /** Whether it has been told that the pool is exhausted, since a key was last lent. */
+  let toldExhausted = false
+
+  const emit: Emit = (name, payload) => {
+    if (pool.listenerCount(name) === 0) return
+    try {
+      ;(pool.emit as (name: string, payload: unknown) => boolean)(name, payload())
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error
+      })
+    }
+  }
+
+  const keyring = new Keyring({
+    now,
+    strategy: settings.strategy,
+    expired: key => health.disable(key, 'expired'),
+  })
+  const scheduler = new Scheduler(keyring, {
+    clock,
+    taken(key) {
+      toldExhausted = false
+      counters.attempt(key.id)
+      if (pool.listenerCount('key-near-exhaustion') > 0) warnNear(key)
+    },
+    exhausted,
+  })
+  const health = new Health(keyring, { now, random: Math.random, emit, changed: () => scheduler.serve() })
+  const registry = new KeyRegistry(keyring, health, (limits, quota) =>
+    createLimiter(limits, openBook, {
+      now,
+      depart,
+      changed() {
+        keyring.settleQuota(quota())
+        scheduler.serve()
+      },
+    }),
+  )
+  const warnNear = nearExhaustion(emit, now)
+  const source = keysFrom(settings, registry, () => scheduler.serve())
+
+  const pool: KeyPool = new KeyPool({
+    keys: () => [...keyring.values()].map(key => snapshotOf(key, now())),
+    add(input) {
+      const { id } = registry.add(settings.keys.readOne(input))
+      scheduler.serve()
+      return id
+    },
+    remove(id) {
+      registry.remove(registry.find(id))
+      counters.forget(id)
+      scheduler.serve()
+    },
+    refresh: () => source.refresh(),
+    disable: id => health.disable(registry.find(id), 'disabled'),
+    enable: id => health.enable(registry.find(id)),
+    reset(id) {
+      for (const key of id === undefined ? keyring.values() : [registry.find(id)]) health.reset(key)
+    },
+    stats() {
+      let inFlight = 0
+      for (const key of keyring.values()) inFlight += key.inFlight
+      return counters.snapshot(scheduler.waiting, inFlight)
+    },
+  })
+
+  function exhausted(): KeyPoolExhaustedError {
+    const at = keyring.nextAt()
+    const retryAt = at === undefined ? null : new Date(at)
+    const causes = listCauses()
+    if (!toldExhausted) {
+      toldExhausted = true
+      emit('pool-exhausted', () => ({ retryAt, causes }))
+    }
+    return new KeyPoolExhaustedError(exhaustedMessage(retryAt, causes), retryAt, causes)
+  }
+
+  function listCauses(): KeyCause[] {
+    const causes: KeyCause[] = []
+    for (const key of keyring.values()) {
+      if (causes.length === LISTED) break
+      const { cause, until } = conditionOf(key, now())
+      causes.push({ keyId: key.id, cause, until })
+    }
+    return causes
+  }
+
+  function exhaustedMessage(retryAt: Date | null, causes: readonly KeyCause[]): string {
+    if (keyring.size === 0) return 'The pool has no keys.'
+    const shown = causes.slice(0, 5).map(({ keyId, cause }) => `${keyId}: ${cause ?? 'at its limits'}`)
+    const more = keyring.size > shown.length ? `, and ${keyring.size - shown.length} more` : ''
+    const when = retryAt ? `the first is back at ${retryAt.toISOString()}` : 'none comes back by itself'
+    return `No key became usable within maxWait (${formatDuration(settings.maxWait)}): ${shown.join(', ')}${more}; ${when}.`
+  }
+
+  return {
+    pool,
+    scheduler,
+    health,
+    registry,
+    counters,
+    emit,
+    traits: {
+      costs: () => registry.costs,
+      leastTokens: () => registry.leastTokens,
+      hasBaseUrls: () => registry.hasBaseUrls,
+      someKey: predicate => [...keyring.values()].some(predicate),
+    },
+    ready: () => source.ready(),
+    close: () => scheduler.close(() => new KeypoolError('ERR_CLOSED', 'This fetch was closed.')),
+  }
+}
+
+/** Brings the keys in, from the list or from the program's function. */
+function keysFrom({ keys }: Settings, registry: KeyRegistry, changed: () => void) {
+  const { load } = keys
+  let loaded = false
+  let loading: Promise<void> | undefined
+
+  const take = (inputs: unknown) => {
+    registry.replaceSourced(keys.readAll(inputs))
+    loaded = true
+    changed()
+  }
+  const failure = (error: unknown) =>
+    KeypoolError.is(error)
+      ? error
+      : new KeypoolError('ERR_KEYS_UNAVAILABLE', "The function given as 'keys' failed.", { cause: error })
+  const refresh = (): Promise<void> => {
+    if (!load) return Promise.resolve()
+    loading ??= (async () => {
+      try {
+        take(await load())
+      } catch (error) {
+        throw failure(error)
+      } finally {
+        loading = undefined
+      }
+    })()
+    return loading
+  }
+
+  if (!load) {
+    for (const key of keys.list) registry.add(key)
+    loaded = true
+  } else {
+    // A function that has its keys at hand is heard at once, so that a bad list is told where the options are given.
+    let brought: unknown
+    try {
+      brought = load()
+    } catch (error) {
+      throw failure(error)
+    }
+    if (brought instanceof Promise) {
+      loading = brought.then(take).catch(error => {
+        throw failure(error)
+      })
+      loading
+        .finally(() => {
+          loading = undefined
+        })
+        // The first request meets the error, and asks again: until one comes there is nobody to tell.
+        .catch(() => {})
+    } else take(brought)
+  }
+  return {
+    refresh,
+    ready: () => (loaded ? undefined : refresh()),
+  }
+}

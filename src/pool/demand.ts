@@ -1,0 +1,20 @@
+import type { Weigh } from '../limiter/limiter.js'
+import type { RequestSummary } from '../options.js'
+import type { PooledKey } from './pooled-key.js'
+
+/** What a request asks of the pool. */
+export interface Demand {
+  readonly weigh: Weigh
+  /** Which keys may serve it at all; `undefined`: any. */
+  readonly accepts: ((key: PooledKey) => boolean) | undefined
+  /** The id of the key that would serve it best, if that is usable. */
+  readonly prefers: string | undefined
+  /** Whether it can be sent again, should the key prove dead: only such requests try doubtful keys. */
+  readonly mayProbe: boolean
+  /** The place in line: 0 before 1 before 2. */
+  readonly rank: 0 | 1 | 2
+  /** Until when it waits, in milliseconds since the epoch. */
+  readonly deadline: number
+  readonly signal: AbortSignal | undefined
+  summary(): RequestSummary
+}

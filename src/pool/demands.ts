@@ -1,0 +1,83 @@
+import { describe } from '../describe.js'
+import { InvalidOptionError, KeypoolError } from '../errors.js'
+import type { Exchange } from '../exchange.js'
+import type { Call } from '../http/call.js'
+import { canReplay } from '../http/call-body.js'
+import type { Weigh } from '../limiter/limiter.js'
+import type { Settings } from '../settings.js'
+import type { Engine } from './create-pool.js'
+import type { Demand } from './demand.js'
+import type { PooledKey } from './pooled-key.js'
+
+export interface DemandsOptions {
+  readonly engine: Pick<Engine, 'traits'>
+  readonly settings: Pick<Settings, 'firstOrigin'>
+  now(): number
+  urlOf(call: Call): string
+}
+
+const ONE: Weigh = () => 1
+
+/** Turns calls into what they ask of the pool. */
+export function demands({ engine, settings, now, urlOf }: DemandsOptions) {
+  const { traits } = engine
+
+  /** @param patience - how long it may wait, in milliseconds */
+  function demandFor({ call, signal, preferredKeyId }: Exchange, patience: number): Demand {
+    const weigh = traits.costs().size > 0 ? weigher(call) : ONE
+    return {
+      weigh,
+      accepts: acceptor(call, weigh),
+      prefers: preferredKeyId,
+      mayProbe: call.body.kind !== 'stream' && (call.body.kind !== 'request' || canReplay(call.body)),
+      rank: call.rank,
+      deadline: now() + Math.max(0, patience),
+      signal,
+      summary: () => ({ method: call.method, url: urlOf(call) }),
+    }
+  }
+
+  /** Which keys can serve a call at all; `undefined`, for speed, where all can. */
+  function acceptor(call: Call, weigh: Weigh): Demand['accepts'] {
+    const elsewhere = traits.hasBaseUrls() && call.origin !== settings.firstOrigin
+    const fitsAll = weigh === ONE || heaviest(weigh) <= traits.leastTokens()
+    if (fitsAll && !elsewhere) return undefined
+    const fits = (key: PooledKey) => fitsAll || key.quota.limiter.couldPass(weigh)
+    if (!fitsAll && !traits.someKey(fits)) {
+      throw new KeypoolError(
+        'ERR_COST_EXCEEDS_LIMIT',
+        "The request's cost is above what any key's limits could ever let pass.",
+      )
+    }
+    return key => !(elsewhere && key.baseUrl) && fits(key)
+  }
+
+  function heaviest(weigh: Weigh): number {
+    return Math.max(...[...traits.costs()].map(cost => weigh({ unit: 'tokens', cost })))
+  }
+
+  return { demandFor }
+}
+
+/** Weighs a request by each limit's own `cost`, which is asked once for each function. */
+function weigher(call: Call): Weigh {
+  const costs = new Map<(request: Request) => number, number>()
+  return ({ unit, cost }) => {
+    if (unit !== 'tokens' || !cost) return 1
+    let weight = costs.get(cost)
+    if (weight === undefined) {
+      weight = cost(requestFor(call))
+      if (typeof weight !== 'number' || !Number.isFinite(weight) || weight < 0) {
+        throw new InvalidOptionError('limits.cost', 'a function that gives a number from 0', describe(weight))
+      }
+      costs.set(cost, weight)
+    }
+    return weight
+  }
+}
+
+/** The call as a `Request`, to look at. */
+function requestFor({ url, method, headers, body }: Call): Request {
+  if (body.kind === 'request') return body.request.bodyUsed ? new Request(url, { method, headers }) : body.request
+  return new Request(url, { method, headers, body: body.kind === 'value' ? body.value : undefined })
+}

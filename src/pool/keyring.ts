@@ -1,0 +1,241 @@
+import type { Weigh } from '../limiter/limiter.js'
+import type { Strategy, StrategyName } from '../options.js'
+import type { Demand } from './demand.js'
+import { MinHeap } from './min-heap.js'
+import type { Place, PooledKey } from './pooled-key.js'
+import type { Quota } from './quota.js'
+import { createSelection, type Selection } from './selection.js'
+import { snapshotOf } from './snapshot.js'
+
+/** A request of the least weight: what a key must let pass to be called ready. */
+const LEAST: Weigh = () => 1
+
+export interface KeyringHost {
+  now(): number
+  readonly strategy: StrategyName | Strategy
+  /** A key's `expiresAt` has passed. */
+  expired(key: PooledKey): void
+}
+
+/** When a key may become usable: now, at a moment, at the end of a running request, or never by itself. */
+export type Hope = { readonly kind: 'now' | 'held' | 'none' } | { readonly kind: 'at'; readonly at: number }
+
+/**
+ * The keys, each where it can be found without a search: ready, in the order of the strategy; to be looked at again at
+ * a time; held until a running request ends; or out.
+ *
+ * No key has a timer of its own: what has become due is found when a request asks.
+ */
+export class Keyring {
+  readonly #host: KeyringHost
+  readonly #keys = new Map<string, PooledKey>()
+  /** Ready keys by priority, the highest first. */
+  #tiers: { readonly priority: number; readonly selection: Selection }[] = []
+  readonly #timed = new MinHeap<PooledKey>((a, b) => a.readyAt < b.readyAt)
+  /** Keys that the server refused as invalid, by when to try them again. */
+  readonly #probes = new MinHeap<PooledKey>((a, b) => a.readyAt < b.readyAt)
+  /** Keys that a heavy request found ready, but not for its weight. */
+  readonly #deferred = new Set<PooledKey>()
+  #held = 0
+
+  constructor(host: KeyringHost) {
+    this.#host = host
+  }
+
+  get(id: string): PooledKey | undefined {
+    return this.#keys.get(id)
+  }
+
+  get size(): number {
+    return this.#keys.size
+  }
+
+  values(): IterableIterator<PooledKey> {
+    return this.#keys.values()
+  }
+
+  add(key: PooledKey): void {
+    this.#keys.set(key.id, key)
+    if (!this.#tiers.some(tier => tier.priority === key.priority)) {
+      const selection = createSelection(this.#host.strategy, each => snapshotOf(each, this.#host.now()))
+      this.#tiers = [...this.#tiers, { priority: key.priority, selection }].sort((a, b) => b.priority - a.priority)
+    }
+    key.quota.keys.add(key)
+    this.settle(key)
+  }
+
+  /** Changes what is known about a key, and puts it where it then belongs. */
+  update(key: PooledKey, change: () => void): void {
+    this.#take(key)
+    key.quota.keys.delete(key)
+    change()
+    this.add(key)
+  }
+
+  remove(key: PooledKey): void {
+    this.#keys.delete(key.id)
+    key.quota.keys.delete(key)
+    key.standing = { state: 'removed' }
+    this.settle(key)
+  }
+
+  /** Puts a quota's keys where they now belong. */
+  settleQuota(quota: Quota): void {
+    for (const key of quota.keys) this.settle(key)
+  }
+
+  /** Puts a key where it now belongs: call it after any change to the key or its quota. */
+  settle(key: PooledKey, weigh: Weigh = LEAST): void {
+    const place = this.#placeFor(key, weigh)
+    if (place === 'ready' && key.place === 'ready') {
+      this.#selection(key).loadChanged(key)
+      return
+    }
+    this.#take(key)
+    this.#put(key, place)
+  }
+
+  /** The key that serves a request now; it is taken the moment it is returned, and must be settled then. */
+  next(demand: Demand): PooledKey | undefined {
+    const now = this.#host.now()
+    this.#lookAtDue(now)
+    const preferred = demand.prefers === undefined ? undefined : this.#keys.get(demand.prefers)
+    if (preferred?.place === 'ready' && now < preferred.expiresAt && this.#isOpenTo(preferred, demand, now)) {
+      this.#selection(preferred).taken(preferred)
+      return preferred
+    }
+    if (demand.mayProbe) {
+      const probe = this.#dueProbe(demand, now)
+      if (probe) return probe
+    }
+    for (const { selection } of this.#tiers) {
+      for (;;) {
+        const key = selection.next(demand)
+        if (!key) break
+        if (now >= key.expiresAt) {
+          this.#host.expired(key)
+        } else if (key.quota.limiter.availableAt(demand.weigh, now) > now) {
+          // Ready for a light request, not for this one.
+          this.settle(key, demand.weigh)
+          this.#deferred.add(key)
+        } else {
+          selection.taken(key)
+          return key
+        }
+      }
+    }
+    return undefined
+  }
+
+  /** Forgets what heavy requests found: they have gone, or a lighter one asks. */
+  undefer(): void {
+    for (const key of this.#deferred) if (key.place !== 'ready') this.settle(key)
+    this.#deferred.clear()
+  }
+
+  /** What there is to wait for. */
+  hope(): Hope {
+    this.#lookAtDue(this.#host.now())
+    if (this.#tiers.some(tier => tier.selection.size > 0)) return { kind: 'now' }
+    if (this.#held > 0) return { kind: 'held' }
+    const first = this.#timed.first
+    return first ? { kind: 'at', at: first.readyAt } : { kind: 'none' }
+  }
+
+  /** When the first key is to be looked at again; `undefined` where time alone brings none back. */
+  nextAt(): number | undefined {
+    return this.#timed.first?.readyAt
+  }
+
+  #placeFor(key: PooledKey, weigh: Weigh): Place {
+    const { standing, quota } = key
+    const now = this.#host.now()
+    switch (standing.state) {
+      case 'removed':
+      case 'disabled':
+        return 'out'
+      case 'rejected':
+        key.readyAt = standing.probeAt
+        return key.probing ? 'out' : 'probe'
+      case 'enabled':
+        break
+    }
+    if (quota.cooldown.state === 'cooling') {
+      const { cause, since, refusedAt, until, told } = quota.cooldown
+      if (until > now) {
+        key.readyAt = until
+        return 'timed'
+      }
+      quota.cooldown = { state: 'half-open', cause, since, refusedAt, single: !told }
+    }
+    if (quota.cooldown.state === 'half-open' && quota.cooldown.single && quota.probing) return 'held'
+    const at = quota.limiter.availableAt(weigh, now)
+    if (at <= now) return 'ready'
+    if (at === Number.POSITIVE_INFINITY) return 'held'
+    key.readyAt = at
+    return 'timed'
+  }
+
+  #put(key: PooledKey, place: Place): void {
+    key.place = place
+    switch (place) {
+      case 'ready':
+        this.#selection(key).add(key)
+        break
+      case 'timed':
+        this.#timed.push(key)
+        break
+      case 'probe':
+        this.#probes.push(key)
+        break
+      case 'held':
+        this.#held++
+        break
+      case 'out':
+        break
+    }
+  }
+
+  #take(key: PooledKey): void {
+    switch (key.place) {
+      case 'ready':
+        this.#selection(key).remove(key)
+        break
+      case 'timed':
+        this.#timed.remove(key)
+        break
+      case 'probe':
+        this.#probes.remove(key)
+        break
+      case 'held':
+        this.#held--
+        break
+      case 'out':
+        break
+    }
+    key.place = 'out'
+  }
+
+  #lookAtDue(now: number): void {
+    for (let key = this.#timed.first; key && key.readyAt <= now; key = this.#timed.first) this.settle(key)
+  }
+
+  #dueProbe(demand: Demand, now: number): PooledKey | undefined {
+    const key = this.#probes.first
+    if (!key || key.readyAt > now) return undefined
+    if (now >= key.expiresAt) {
+      this.#host.expired(key)
+      return this.#dueProbe(demand, now)
+    }
+    return this.#isOpenTo(key, demand, now) ? key : undefined
+  }
+
+  #isOpenTo(key: PooledKey, demand: Demand, now: number): boolean {
+    if (demand.accepts && !demand.accepts(key)) return false
+    return key.quota.limiter.availableAt(demand.weigh, now) <= now
+  }
+
+  #selection(key: PooledKey): Selection {
+    return this.#tiers.find(tier => tier.priority === key.priority)!.selection
+  }
+}

@@ -1,0 +1,74 @@
+import type { Cause } from '../events.js'
+import type { Secret } from '../secret.js'
+import type { LinkedList, ListItem } from './linked-list.js'
+import type { HeapItem } from './min-heap.js'
+import type { Quota } from './quota.js'
+
+/** Whether a key is in use at all, apart from its quota. */
+export type Standing =
+  | { readonly state: 'enabled' }
+  /** Switched off by the program, or past its `expiresAt`. */
+  | { readonly state: 'disabled'; readonly cause: 'disabled' | 'expired'; readonly since: number }
+  /** Refused by the server as invalid: one request at a time tries it again, from `probeAt` on. */
+  | {
+      readonly state: 'rejected'
+      readonly since: number
+      readonly status: number
+      readonly failures: number
+      readonly probeAt: number
+    }
+  | { readonly state: 'removed' }
+
+/** Where the keyring has put a key. */
+export type Place = 'ready' | 'timed' | 'held' | 'probe' | 'out'
+
+/** A key with everything that is known about it, for its one pool. */
+export class PooledKey implements HeapItem, ListItem<PooledKey> {
+  readonly id: string
+  readonly secret: Secret
+  /** The order in which keys were added. */
+  readonly order: number
+  quota: Quota
+  weight: number
+  priority: number
+  tags: readonly string[]
+  /** In milliseconds since the epoch; `Infinity`: never. */
+  expiresAt: number
+  baseUrl: URL | undefined
+
+  standing: Standing = ENABLED
+  /** Whether the one request that tries a rejected key is on its way. */
+  probing = false
+  inFlight = 0
+  lastCause: Cause | undefined
+
+  // The keyring's own marks: where the key is, and its links there.
+  place: Place = 'out'
+  /** When a `timed` key is to be looked at again. */
+  readyAt = 0
+  /** The running sum of shares served, for the weighted strategy. */
+  pass = 0
+  heapIndex = -1
+  list: LinkedList<PooledKey> | undefined
+  before: PooledKey | undefined
+  after: PooledKey | undefined
+
+  constructor(
+    settings: Pick<
+      PooledKey,
+      'id' | 'secret' | 'quota' | 'weight' | 'priority' | 'tags' | 'expiresAt' | 'baseUrl' | 'order'
+    >,
+  ) {
+    this.id = settings.id
+    this.secret = settings.secret
+    this.quota = settings.quota
+    this.weight = settings.weight
+    this.priority = settings.priority
+    this.tags = settings.tags
+    this.expiresAt = settings.expiresAt
+    this.baseUrl = settings.baseUrl
+    this.order = settings.order
+  }
+}
+
+export const ENABLED: Standing = { state: 'enabled' }

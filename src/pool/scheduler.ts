@@ -1,0 +1,174 @@
+import type { Clock } from '../clock.js'
+import type { Demand } from './demand.js'
+import type { Keyring } from './keyring.js'
+import { Lease, type Probe } from './lease.js'
+import type { PooledKey } from './pooled-key.js'
+import { Waiter, WaitingQueue } from './waiting-queue.js'
+
+export interface SchedulerHost {
+  readonly clock: Clock
+  /** A permit was taken from the key. */
+  taken(key: PooledKey): void
+  /** The error of a request that found no key: its deadline has passed, or nothing can come before it. */
+  exhausted(): Error
+}
+
+/**
+ * Matches requests with keys: at once when a key is free, else in the order of the line, when one comes free.
+ *
+ * One timer for the whole pool, and none while nobody waits.
+ */
+export class Scheduler {
+  readonly #keyring: Keyring
+  readonly #host: SchedulerHost
+  readonly #queue = new WaitingQueue<Lease>(() => this.#left())
+  #timer: { readonly at: number; readonly cancel: () => void } | undefined
+  #serving = false
+  #again = false
+
+  constructor(keyring: Keyring, host: SchedulerHost) {
+    this.#keyring = keyring
+    this.#host = host
+  }
+
+  get waiting(): number {
+    return this.#queue.size
+  }
+
+  /**
+   * A key for a request: at once if one is free, else a promise.
+   *
+   * @throws the signal's reason when it aborts, or what `exhausted` makes when no key can come in time.
+   */
+  acquire(demand: Demand): Lease | Promise<Lease> {
+    demand.signal?.throwIfAborted()
+    if (!this.#queue.isAhead(demand.rank)) {
+      const lease = this.#lend(demand)
+      if (lease) return lease
+    }
+    return new Promise((resolve, reject) => {
+      this.#queue.join(new Waiter(demand, resolve, reject))
+      this.serve()
+    })
+  }
+
+  /** Serves whom it can; call it when a key may have become usable, or none can become so any more. */
+  serve(): void {
+    // Lending and rejecting run the program's own code in between (strategies, listeners), which may come back here.
+    this.#again = true
+    if (this.#serving || this.#queue.size === 0) return
+    this.#serving = true
+    try {
+      while (this.#again) {
+        this.#again = false
+        this.#serveInOrder()
+        this.#dropHopeless()
+      }
+    } finally {
+      this.#serving = false
+    }
+    this.#arm()
+  }
+
+  /** Sends everyone in line away. */
+  close(error: () => Error): void {
+    for (const waiter of [...this.#queue.inOrder()]) {
+      this.#queue.leave(waiter)
+      waiter.reject(error())
+    }
+    this.#disarm()
+  }
+
+  #serveInOrder(): void {
+    for (const waiter of this.#queue.inOrder()) {
+      let lease: Lease | undefined
+      try {
+        lease = this.#lend(waiter.demand)
+      } catch (error) {
+        // A strategy of the user's own has failed: the request's own error, and nobody else's.
+        this.#queue.leave(waiter)
+        waiter.reject(error)
+        continue
+      }
+      if (lease) {
+        this.#queue.leave(waiter)
+        waiter.resolve(lease)
+      } else if (!waiter.demand.accepts) {
+        // No key for a request that takes any: none for those behind it.
+        return
+      }
+    }
+  }
+
+  #dropHopeless(): void {
+    if (this.#queue.size === 0) return
+    const now = this.#host.clock.now()
+    const hope = this.#keyring.hope()
+    const until = hope.kind === 'none' ? Number.POSITIVE_INFINITY : hope.kind === 'at' ? hope.at - 1 : now
+    for (const waiter of this.#queue.takeOverdue(Math.max(until, now))) waiter.reject(this.#host.exhausted())
+  }
+
+  #lend(demand: Demand): Lease | undefined {
+    const key = this.#keyring.next(demand)
+    if (!key) return undefined
+    const now = this.#host.clock.now()
+    const permit = key.quota.limiter.tryAcquire(demand.weigh, now)!
+    const probe: Probe =
+      key.standing.state === 'rejected'
+        ? 'key'
+        : key.quota.cooldown.state === 'half-open' && key.quota.cooldown.single
+          ? 'quota'
+          : 'none'
+    key.inFlight++
+    if (probe === 'key') key.probing = true
+    if (probe === 'quota') key.quota.probing = true
+    this.#settle(key)
+    this.#host.taken(key)
+    return new Lease(key, permit, probe, now, lease => this.#giveBack(lease))
+  }
+
+  #giveBack({ key, probe }: Lease): void {
+    key.inFlight--
+    // A probe that ended without a verdict (an abort, an overload) lets the next one try.
+    if (probe === 'key') key.probing = false
+    if (probe === 'quota') key.quota.probing = false
+    this.#settle(key)
+    this.serve()
+  }
+
+  #settle(key: PooledKey): void {
+    if (key.quota.keys.size > 1) this.#keyring.settleQuota(key.quota)
+    else this.#keyring.settle(key)
+  }
+
+  #left(): void {
+    this.#keyring.undefer()
+    if (this.#queue.size === 0) this.#disarm()
+    else this.serve()
+  }
+
+  #arm(): void {
+    const deadline = this.#queue.nextDeadline
+    if (deadline === undefined) {
+      this.#disarm()
+      return
+    }
+    const at = Math.min(deadline, this.#keyring.nextAt() ?? Number.POSITIVE_INFINITY)
+    if (this.#timer?.at === at) return
+    this.#disarm()
+    if (at === Number.POSITIVE_INFINITY) return
+    const cancel = this.#host.clock.schedule(
+      () => {
+        this.#timer = undefined
+        this.serve()
+      },
+      Math.max(0, at - this.#host.clock.now()),
+    )
+    this.#timer = { at, cancel }
+  }
+
+  #disarm(): void {
+    this.#timer?.cancel()
+    this.#timer = undefined
+  }
+}

@@ -1,0 +1,100 @@
+import type { Cause } from '../events.js'
+import type { PooledKey } from './pooled-key.js'
+
+/** One limit of a key, and what is left of it. */
+export interface LimitSnapshot {
+  readonly unit: 'requests' | 'tokens' | 'concurrency'
+  readonly limit: number
+  /** What could be used at once now. */
+  readonly remaining: number
+  /** The window in milliseconds, or the calendar's; `null` for concurrency. */
+  readonly per: number | 'day' | 'month' | null
+  /** The bucket's size, where the limit has one. */
+  readonly burst: number | null
+}
+
+/** How a key is doing: everything about it but its value. */
+export interface KeySnapshot {
+  readonly id: string
+  /**
+   * `ready`; `busy`: at its own limits, free again by itself; `cooling`: refused by the server, back at `until`;
+   * `probing`: one request is finding out whether it is back; `disabled`: someone must act.
+   */
+  readonly state: 'ready' | 'busy' | 'cooling' | 'probing' | 'disabled'
+  /** Why it is cooling, probing or disabled. */
+  readonly cause: Cause | null
+  /** When it will be usable again, as far as anyone knows. */
+  readonly until: Date | null
+  /** Why it was last refused or disabled, even if it has recovered since. */
+  readonly lastCause: Cause | null
+  readonly limits: readonly LimitSnapshot[]
+  /** The least that is left of its limits, in requests; `null` without such a limit. */
+  readonly remaining: number | null
+  readonly inFlight: number
+  readonly group: string | null
+  readonly weight: number
+  readonly priority: number
+  readonly tags: readonly string[]
+  readonly expiresAt: Date | null
+  /** The key's own endpoint. */
+  readonly baseUrl: string | null
+}
+
+const ONE = () => 1
+
+export function snapshotOf(key: PooledKey, now: number): KeySnapshot {
+  const { quota } = key
+  const limits = quota.limiter.meters.map(meter => ({
+    unit: meter.unit,
+    limit: meter.limit,
+    remaining: meter.remaining(now),
+    per: meter.per ?? null,
+    burst: meter.capacity === meter.limit ? null : meter.capacity,
+  }))
+  const counts = limits.filter(limit => limit.unit === 'requests').map(limit => limit.remaining)
+  return {
+    id: key.id,
+    ...conditionOf(key, now),
+    lastCause: key.lastCause ?? null,
+    limits,
+    remaining: counts.length > 0 ? Math.min(...counts) : null,
+    inFlight: key.inFlight,
+    group: quota.group ?? null,
+    weight: key.weight,
+    priority: key.priority,
+    tags: key.tags,
+    expiresAt: Number.isFinite(key.expiresAt) ? new Date(key.expiresAt) : null,
+    baseUrl: key.baseUrl?.href ?? null,
+  }
+}
+
+/** State, cause and time of return, the standing first: a disabled key's cooldown is beside the point. */
+export function conditionOf(key: PooledKey, now: number): Pick<KeySnapshot, 'state' | 'cause' | 'until'> {
+  const { standing, quota } = key
+  switch (standing.state) {
+    case 'removed':
+      return { state: 'disabled', cause: 'disabled', until: null }
+    case 'disabled':
+      return { state: 'disabled', cause: standing.cause, until: null }
+    case 'rejected':
+      if (key.probing) return { state: 'probing', cause: 'invalid-key', until: null }
+      return { state: 'disabled', cause: 'invalid-key', until: null }
+    case 'enabled':
+      break
+  }
+  if (now >= key.expiresAt) return { state: 'disabled', cause: 'expired', until: null }
+  const { cooldown } = quota
+  switch (cooldown.state) {
+    case 'cooling':
+      if (cooldown.until > now) return { state: 'cooling', cause: cooldown.cause, until: new Date(cooldown.until) }
+      break
+    case 'half-open':
+      if (cooldown.single && quota.probing) return { state: 'probing', cause: cooldown.cause, until: null }
+      break
+    case 'open':
+      break
+  }
+  const at = quota.limiter.availableAt(ONE, now)
+  if (at <= now) return { state: 'ready', cause: null, until: null }
+  return { state: 'busy', cause: null, until: Number.isFinite(at) ? new Date(at) : null }
+}

@@ -1,0 +1,128 @@
+import type { Demand } from './demand.js'
+import { LinkedList, type ListItem } from './linked-list.js'
+import { type HeapItem, MinHeap } from './min-heap.js'
+
+/** A request in line. */
+export class Waiter<Grant> implements HeapItem, ListItem<Waiter<Grant>> {
+  readonly demand: Demand
+  readonly resolve: (grant: Grant) => void
+  readonly reject: (reason: unknown) => void
+  heapIndex = -1
+  list: LinkedList<Waiter<Grant>> | undefined
+  before: Waiter<Grant> | undefined
+  after: Waiter<Grant> | undefined
+
+  constructor(demand: Demand, resolve: (grant: Grant) => void, reject: (reason: unknown) => void) {
+    this.demand = demand
+    this.resolve = resolve
+    this.reject = reject
+  }
+}
+
+/**
+ * The one line of a whole pool: first come, first served within a rank; out at once when the caller aborts.
+ *
+ * Requests that share a signal share one listener on it: a listener each would take quadratic time to take away again,
+ * and make the runtime warn of a leak.
+ */
+export class WaitingQueue<Grant> {
+  readonly #ranks = [
+    new LinkedList<Waiter<Grant>>(),
+    new LinkedList<Waiter<Grant>>(),
+    new LinkedList<Waiter<Grant>>(),
+  ] as const
+  readonly #deadlines = new MinHeap<Waiter<Grant>>((a, b) => a.demand.deadline < b.demand.deadline)
+  readonly #signals = new Map<AbortSignal, { waiters: Set<Waiter<Grant>>; listener: () => void }>()
+  readonly #onLeave: () => void
+
+  /** @param onLeave - called when a request has left without a key */
+  constructor(onLeave: () => void) {
+    this.#onLeave = onLeave
+  }
+
+  get size(): number {
+    return this.#deadlines.size
+  }
+
+  /** When the first request in line gives up. */
+  get nextDeadline(): number | undefined {
+    return this.#deadlines.first?.demand.deadline
+  }
+
+  /** Whether a request of this rank would have to stand behind another. */
+  isAhead(rank: 0 | 1 | 2): boolean {
+    return this.#ranks.some((list, index) => index <= rank && list.size > 0)
+  }
+
+  join(waiter: Waiter<Grant>): void {
+    this.#ranks[waiter.demand.rank].append(waiter)
+    this.#deadlines.push(waiter)
+    const { signal } = waiter.demand
+    if (signal) this.#listen(signal, waiter)
+  }
+
+  /** In the order in which they are to be served; a request may leave while it is looked at. */
+  *inOrder(): Generator<Waiter<Grant>> {
+    for (const list of this.#ranks) {
+      let waiter = list.first as Waiter<Grant> | undefined
+      while (waiter) {
+        const { after } = waiter
+        yield waiter
+        waiter = after
+      }
+    }
+  }
+
+  /** The first in line. */
+  get first(): Waiter<Grant> | undefined {
+    for (const list of this.#ranks) if (list.first) return list.first
+    return undefined
+  }
+
+  leave(waiter: Waiter<Grant>): void {
+    waiter.list!.remove(waiter)
+    this.#deadlines.remove(waiter)
+    const { signal } = waiter.demand
+    if (signal) this.#unlisten(signal, waiter)
+  }
+
+  /** Takes out those whose deadline has come, or would come before `until`. */
+  takeOverdue(until: number): Waiter<Grant>[] {
+    const overdue: Waiter<Grant>[] = []
+    for (let first = this.#deadlines.first; first && first.demand.deadline <= until; first = this.#deadlines.first) {
+      this.leave(first)
+      overdue.push(first)
+    }
+    return overdue
+  }
+
+  #listen(signal: AbortSignal, waiter: Waiter<Grant>): void {
+    const known = this.#signals.get(signal)
+    if (known) {
+      known.waiters.add(waiter)
+      return
+    }
+    const waiters = new Set([waiter])
+    const listener = () => {
+      // The signal has done its work: forget it whole, rather than once for each that leaves.
+      this.#signals.delete(signal)
+      for (const each of waiters) {
+        each.list!.remove(each)
+        this.#deadlines.remove(each)
+        each.reject(signal.reason)
+      }
+      this.#onLeave()
+    }
+    signal.addEventListener('abort', listener, { once: true })
+    this.#signals.set(signal, { waiters, listener })
+  }
+
+  #unlisten(signal: AbortSignal, waiter: Waiter<Grant>): void {
+    const known = this.#signals.get(signal)
+    if (!known) return
+    known.waiters.delete(waiter)
+    if (known.waiters.size > 0) return
+    this.#signals.delete(signal)
+    signal.removeEventListener('abort', known.listener)
+  }
+}

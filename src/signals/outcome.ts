@@ -1,0 +1,27 @@
+/** What an attempt came to. */
+export type Outcome =
+  /** For the caller: a success, or an error that is the request's own. */
+  | { readonly kind: 'answer'; readonly response: Response }
+  /** The key, or its quota, is used up for now. */
+  | {
+      readonly kind: 'refused'
+      readonly cause: 'rate-limit' | 'quota'
+      /** In milliseconds; `undefined`: the server doesn't say. */
+      readonly wait: number | undefined
+      readonly response: Response
+    }
+  /** The key is not, or no longer, good. */
+  | { readonly kind: 'invalid-key'; readonly response: Response }
+  /** The server is in trouble: no fault of the key, nor of the request. */
+  | {
+      readonly kind: 'trouble'
+      readonly cause: 'overload' | undefined
+      readonly wait: number | undefined
+      readonly response: Response
+    }
+
+/** What came of an attempt that got no answer. */
+export interface Failure {
+  readonly kind: 'failed'
+  readonly error: unknown
+}
