@@ -1,5 +1,6 @@
 import type { Departing } from './departures.js'
 import type { Meter } from './meter.js'
+import type { Transit } from './transit.js'
 
 /** What a request weighs: one request, and so many tokens as each limit's own `cost` says. */
 export type Weigh = (meter: Pick<Meter, 'unit' | 'cost'>) => number
@@ -16,11 +17,12 @@ export interface Permit {
   undo(): void
 }
 
-/** The longest and shortest time that a request is taken to be on its way when no answer has come, in milliseconds. */
-const SLACK = { longest: 250, shortest: 3, cap: 1_000 }
+/** How long a request is taken to be on its way when no answer has come: usually, and at most, in milliseconds. */
+const SLACK = { shortest: 3, usual: 250, longest: 500 }
 
 export interface LimiterHost {
   now(): number
+  readonly transit: Transit
   /** See `departures`. */
   depart(departing: Departing): void
   /** Something has changed that may let a request pass earlier than was said. */
@@ -36,7 +38,7 @@ export interface LimiterHost {
 export class Limiter {
   readonly meters: readonly Meter[]
   readonly #host: LimiterHost
-  readonly #slackCap: number
+  readonly #longestSlack: number
   #slack: number
   // The permits that are not confirmed yet, oldest first.
   #oldest: LimiterPermit | undefined
@@ -45,10 +47,9 @@ export class Limiter {
   constructor(meters: readonly Meter[], host: LimiterHost) {
     this.meters = meters
     this.#host = host
-    const windows = meters.map(room)
-    const narrowest = Math.min(Number.POSITIVE_INFINITY, ...windows)
-    this.#slack = Math.min(SLACK.longest, Math.max(SLACK.shortest, narrowest / 20))
-    this.#slackCap = Math.min(SLACK.cap, Math.max(this.#slack, narrowest / 4))
+    const narrowest = Math.min(Number.POSITIVE_INFINITY, ...meters.map(room))
+    this.#slack = Math.min(SLACK.usual, Math.max(SLACK.shortest, narrowest / 40))
+    this.#longestSlack = Math.min(SLACK.longest, Math.max(this.#slack, narrowest / 3))
   }
 
   /** From when a request may pass: `now` if at once, `Infinity` if only the end of another can make room. */
@@ -86,7 +87,12 @@ export class Limiter {
 
   /** The server refused what should have passed: requests take longer to arrive than thought. */
   refused(): void {
-    this.#slack = Math.min(this.#slackCap, this.#slack * 2)
+    this.#slack = Math.min(this.#longestSlack, this.#slack * 2)
+  }
+
+  /** @internal */
+  departed(at: number): void {
+    this.#host.transit.departed(at)
   }
 
   /** @internal */
@@ -145,7 +151,7 @@ export class Limiter {
 
   #confirmGone(now: number): void {
     for (let permit = this.#oldest; permit?.departedAt !== undefined; permit = this.#oldest) {
-      const at = permit.departedAt + this.#slack + 1
+      const at = permit.departedAt + this.#slackOf(permit.departedAt)
       if (at > now) return
       this.confirm(permit, at)
     }
@@ -153,7 +159,12 @@ export class Limiter {
 
   #nextConfirm(now: number): number {
     if (!this.#oldest) return Number.POSITIVE_INFINITY
-    return Math.max(now + 1, (this.#oldest.departedAt ?? now) + this.#slack + 1)
+    const departedAt = this.#oldest.departedAt ?? now
+    return Math.max(now + 1, departedAt + this.#slackOf(departedAt))
+  }
+
+  #slackOf(departedAt: number): number {
+    return Math.ceil(Math.min(this.#longestSlack, this.#host.transit.slack(departedAt, this.#slack))) + 1
   }
 }
 
@@ -173,6 +184,7 @@ class LimiterPermit implements Permit, Departing {
 
   departed(at: number): void {
     this.departedAt = at
+    this.#limiter.departed(at)
   }
 
   leaves(): void {
@@ -202,10 +214,8 @@ class LimiterPermit implements Permit, Departing {
 const FREE: Permit = { leaves() {}, answered() {}, end() {}, undo() {} }
 
 /** How much a delay matters to a meter: its window, or the time in which a bucket's burst flows in again. */
-function room(meter: Meter): number {
-  if (meter.per === undefined) return Number.POSITIVE_INFINITY
-  if (typeof meter.per === 'string') return Number.POSITIVE_INFINITY
-  const refill = (meter.capacity / meter.limit) * meter.per
-  // A sliding window's capacity is its limit: its room is `per`. A bucket's slack is a quarter of its burst's time.
-  return Math.min(meter.per, refill * 5)
+function room({ per, capacity, limit }: Meter): number {
+  if (typeof per !== 'number') return Number.POSITIVE_INFINITY
+  // A bucket is left with too little to work with when much of its burst is thought to be on its way.
+  return capacity === limit ? per : Math.min(per, (capacity / limit) * per * 2)
 }

@@ -6,6 +6,7 @@ import { Counters } from '../insight/counters.js'
 import { createLimiter } from '../limiter/create-limiter.js'
 import { departures } from '../limiter/departures.js'
 import { permitBooks } from '../limiter/permit-book.js'
+import { Transit } from '../limiter/transit.js'
 import type { Settings } from '../settings.js'
 import { Health } from './health.js'
 import { KeyPool } from './key-pool.js'
@@ -49,6 +50,7 @@ export function createPool(settings: Settings, clock: Clock): Engine {
   const now = () => clock.now()
   const openBook = permitBooks()
   const depart = departures(clock)
+  const transit = new Transit()
   const counters = new Counters()
   /** Whether it has been told that the pool is exhausted, since a key was last lent. */
   let toldExhausted = false
@@ -83,6 +85,7 @@ export function createPool(settings: Settings, clock: Clock): Engine {
     createLimiter(limits, openBook, {
       now,
       depart,
+      transit,
       changed() {
         keyring.settleQuota(quota())
         scheduler.serve()

@@ -5,6 +5,12 @@ import { Lease, type Probe } from './lease.js'
 import type { PooledKey } from './pooled-key.js'
 import { Waiter, WaitingQueue } from './waiting-queue.js'
 
+/**
+ * How many requests are let go in one turn of the event loop. The work of sending them would come before the first of
+ * them is written, and each window would lose that time again and again.
+ */
+const BATCH = 16
+
 export interface SchedulerHost {
   readonly clock: Clock
   /** A permit was taken from the key. */
@@ -25,6 +31,8 @@ export class Scheduler {
   #timer: { readonly at: number; readonly cancel: () => void } | undefined
   #serving = false
   #again = false
+  /** Whether the last turn let go as many as it may: there may be more to let go in the next. */
+  #full = false
 
   constructor(keyring: Keyring, host: SchedulerHost) {
     this.#keyring = keyring
@@ -59,11 +67,13 @@ export class Scheduler {
     if (this.#serving || this.#queue.size === 0) return
     this.#serving = true
     try {
-      while (this.#again) {
+      let left = BATCH
+      while (this.#again && left > 0) {
         this.#again = false
-        this.#serveInOrder()
+        left -= this.#serveInOrder(left)
         this.#dropHopeless()
       }
+      this.#full = left <= 0
     } finally {
       this.#serving = false
     }
@@ -79,7 +89,9 @@ export class Scheduler {
     this.#disarm()
   }
 
-  #serveInOrder(): void {
+  /** Serves up to `most`, and says how many. */
+  #serveInOrder(most: number): number {
+    let served = 0
     for (const waiter of this.#queue.inOrder()) {
       let lease: Lease | undefined
       try {
@@ -93,11 +105,13 @@ export class Scheduler {
       if (lease) {
         this.#queue.leave(waiter)
         waiter.resolve(lease)
+        if (++served === most) return served
       } else if (!waiter.demand.accepts) {
         // No key for a request that takes any: none for those behind it.
-        return
+        return served
       }
     }
+    return served
   }
 
   #dropHopeless(): void {
@@ -153,7 +167,8 @@ export class Scheduler {
       this.#disarm()
       return
     }
-    const at = Math.min(deadline, this.#keyring.nextAt() ?? Number.POSITIVE_INFINITY)
+    const now = this.#host.clock.now()
+    const at = this.#full ? now : Math.min(deadline, this.#keyring.nextAt() ?? Number.POSITIVE_INFINITY)
     if (this.#timer?.at === at) return
     this.#disarm()
     if (at === Number.POSITIVE_INFINITY) return
@@ -162,7 +177,7 @@ export class Scheduler {
         this.#timer = undefined
         this.serve()
       },
-      Math.max(0, at - this.#host.clock.now()),
+      Math.max(0, at - now),
     )
     this.#timer = { at, cancel }
   }

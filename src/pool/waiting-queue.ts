@@ -73,12 +73,6 @@ export class WaitingQueue<Grant> {
     }
   }
 
-  /** The first in line. */
-  get first(): Waiter<Grant> | undefined {
-    for (const list of this.#ranks) if (list.first) return list.first
-    return undefined
-  }
-
   leave(waiter: Waiter<Grant>): void {
     waiter.list!.remove(waiter)
     this.#deadlines.remove(waiter)
