@@ -1,0 +1,159 @@
+import { wrapFetch } from 'fetch-keypool'
+import { describe, expect, it } from 'vitest'
+import { loopback } from '../helpers/loopback.js'
+
+const pause = (milliseconds: number) => new Promise(resolve => setTimeout(resolve, milliseconds))
+const ONE_A_MINUTE = { requests: 1, per: '1m' } as const
+
+describe("a caller's abort", () => {
+  it('before the call sends nothing and rejects with the reason', async () => {
+    const server = await loopback(() => ({}))
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: ['a'] })
+    const reason = { why: 'mine' }
+    await expect(fetch(server.url, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
+    await expect(fetch(server.url, { signal: AbortSignal.abort() })).rejects.toMatchObject({ name: 'AbortError' })
+    expect(server.received).toHaveLength(0)
+  })
+
+  it('in the queue takes the request out at once, at no cost to any key', async () => {
+    const server = await loopback(() => ({}))
+    const fetch = wrapFetch(globalThis.fetch, {
+      origins: server.url,
+      keys: ['a'],
+      limits: ONE_A_MINUTE,
+      maxWait: '2m',
+      cache: false,
+    })
+    await fetch(server.url)
+    const controller = new AbortController()
+    const waiting = Array.from({ length: 50 }, () => fetch(server.url, { signal: controller.signal }))
+    await pause(20)
+    expect(fetch.pool.stats().waiting).toBe(50)
+    controller.abort('enough')
+    const settled = await Promise.allSettled(waiting)
+    expect(settled.every(each => each.status === 'rejected' && each.reason === 'enough')).toBe(true)
+    expect(fetch.pool.stats().waiting).toBe(0)
+    expect(server.received).toHaveLength(1)
+    expect(fetch.pool.keys()[0]).toMatchObject({ remaining: 0, inFlight: 0, state: 'busy', cause: null })
+    await fetch.close()
+  })
+
+  it('lets those behind it go on', async () => {
+    const server = await loopback(() => ({}))
+    const fetch = wrapFetch(globalThis.fetch, {
+      origins: server.url,
+      keys: ['a'],
+      limits: { requests: 1, per: 200 },
+      cache: false,
+    })
+    await fetch(server.url)
+    const controller = new AbortController()
+    const first = fetch(`${server.url}/first`, { signal: controller.signal })
+    const second = fetch(`${server.url}/second`)
+    await pause(10)
+    controller.abort()
+    await expect(first).rejects.toMatchObject({ name: 'AbortError' })
+    expect((await second).status).toBe(200)
+    expect(server.received.map(({ url }) => url)).toEqual(['/', '/second'])
+  })
+
+  it('in a backoff sends nothing afterwards', async () => {
+    const server = await loopback(() => ({ status: 503 }))
+    const fetch = wrapFetch(globalThis.fetch, {
+      origins: server.url,
+      keys: ['a'],
+      retry: { minDelay: 60_000, maxDelay: 60_000 },
+    })
+    const controller = new AbortController()
+    const answer = fetch(server.url, { signal: controller.signal })
+    await pause(100)
+    controller.abort(new Error('no more'))
+    await expect(answer).rejects.toThrow('no more')
+    await pause(50)
+    expect(server.received).toHaveLength(1)
+  })
+
+  it('in flight rejects with the reason and harms no key', async () => {
+    const server = await loopback(() => ({ delay: 5_000 }))
+    const fetch = wrapFetch(globalThis.fetch, {
+      origins: server.url,
+      keys: ['a'],
+      limits: { concurrency: 1 },
+      retry: 3,
+    })
+    const controller = new AbortController()
+    const answer = fetch(server.url, { signal: controller.signal })
+    while (server.received.length === 0) await pause(5)
+    controller.abort('mine')
+    await expect(answer).rejects.toBe('mine')
+    expect(fetch.pool.keys()[0]).toMatchObject({ state: 'ready', inFlight: 0, cause: null })
+    expect(server.received).toHaveLength(1)
+  })
+
+  it('while the body streams ends the stream and frees its permit', async () => {
+    const server = await loopback(() => response => void response.write('beginning'))
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: ['a'], limits: { concurrency: 1 } })
+    const controller = new AbortController()
+    const response = await fetch(server.url, { signal: controller.signal })
+    const reader = response.body!.getReader()
+    expect(new TextDecoder().decode((await reader.read()).value)).toBe('beginning')
+    expect(fetch.pool.keys()[0]).toMatchObject({ state: 'busy', inFlight: 1 })
+    controller.abort()
+    await expect(reader.read()).rejects.toMatchObject({ name: 'AbortError' })
+    await pause(10)
+    expect(fetch.pool.keys()[0]).toMatchObject({ state: 'ready', inFlight: 0 })
+  })
+
+  it('leaves no listener on the signal', async () => {
+    const server = await loopback(() => ({}))
+    const fetch = wrapFetch(globalThis.fetch, {
+      origins: server.url,
+      keys: ['a'],
+      limits: { requests: 2, per: 50 },
+      cache: false,
+      timeout: '30s',
+    })
+    const { signal } = new AbortController()
+    let listeners = 0
+    const add = signal.addEventListener.bind(signal)
+    const remove = signal.removeEventListener.bind(signal)
+    signal.addEventListener = (...args: Parameters<typeof add>) => {
+      listeners++
+      return add(...args)
+    }
+    signal.removeEventListener = (...args: Parameters<typeof remove>) => {
+      listeners--
+      return remove(...args)
+    }
+    const quiet = wrapFetch(async () => new Response('ok'), {
+      origins: server.url,
+      keys: ['a'],
+      limits: { requests: 2, per: 50 },
+      cache: false,
+    })
+    await Promise.all(Array.from({ length: 8 }, () => quiet(server.url, { signal })))
+    expect(listeners).toBe(0)
+    await fetch.close()
+  })
+})
+
+describe('close', () => {
+  it('sends away those that wait, takes no more, and lets those on their way end', async () => {
+    const server = await loopback(() => ({ delay: 100, body: 'done' }))
+    const fetch = wrapFetch(globalThis.fetch, {
+      origins: server.url,
+      keys: ['a'],
+      limits: ONE_A_MINUTE,
+      maxWait: '2m',
+      cache: false,
+    })
+    const underWay = fetch(server.url)
+    const waiting = fetch(server.url)
+    await pause(20)
+    const closing = fetch.close()
+    await expect(waiting).rejects.toMatchObject({ code: 'ERR_CLOSED' })
+    await expect(fetch(server.url)).rejects.toMatchObject({ code: 'ERR_CLOSED' })
+    await closing
+    expect(await (await underWay).text()).toBe('done')
+  })
+})

@@ -1,0 +1,256 @@
+import { KeypoolError, wrapFetch } from 'fetch-keypool'
+import { describe, expect, it } from 'vitest'
+import { recordEvents } from '../helpers/events.js'
+import { loopback } from '../helpers/loopback.js'
+
+const limited = (headers: Record<string, string> = {}) => ({ status: 429, headers, body: '{"error":"slow down"}' })
+
+describe('a refused key', () => {
+  it('is left at once for the next fresh key, with no backoff and no retry', async () => {
+    const server = await loopback(({ key }) => (key === 'a' ? limited({ 'retry-after': '30' }) : { body: key }))
+    const fetch = wrapFetch(globalThis.fetch, {
+      origins: server.url,
+      keys: ['a', 'b'],
+      retry: false,
+      strategy: 'fill-first',
+    })
+    const events = recordEvents(fetch)
+    const response = await fetch(`${server.url}/x`)
+    expect(await response.text()).toBe('b')
+    expect(server.keys()).toEqual(['a', 'b'])
+    expect(events.of('key-exhausted')).toMatchObject([
+      { keyId: 'key-1', cause: 'rate-limit', scope: 'key', status: 429 },
+    ])
+    expect(events.of('key-rotated')).toMatchObject([{ keyId: 'key-2', previousKeyId: 'key-1', cause: 'rate-limit' }])
+    expect(fetch.pool.stats()).toMatchObject({ rotations: 1, retries: 0, refusals: { 'rate-limit': 1 } })
+  })
+
+  it('is not used again before the server wants it', async () => {
+    const server = await loopback(({ key }) => (key === 'a' ? limited({ 'retry-after': '30' }) : {}))
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: ['a', 'b'], cache: false })
+    for (let index = 0; index < 6; index++) await fetch(`${server.url}/x`)
+    expect(server.keys().filter(key => key === 'a')).toHaveLength(1)
+    const [first] = fetch.pool.keys()
+    expect(first).toMatchObject({ id: 'key-1', state: 'cooling', cause: 'rate-limit' })
+    expect(first!.until!.getTime() - Date.now()).toBeGreaterThan(25_000)
+  })
+
+  it('recovers after the wait, and says how long it was away', async () => {
+    const server = await loopback((_, count) => (count === 1 ? limited({ 'retry-after-ms': '80' }) : {}))
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: ['a'] })
+    const events = recordEvents(fetch)
+    expect((await fetch(server.url)).status).toBe(200)
+    expect(server.received).toHaveLength(2)
+    const [recovered] = events.of('key-recovered')
+    expect(recovered).toMatchObject({ keyId: 'key-1', cause: 'rate-limit' })
+    expect(recovered!.downFor).toBeGreaterThanOrEqual(80)
+    expect(fetch.pool.keys()[0]).toMatchObject({ state: 'ready', lastCause: 'rate-limit' })
+  })
+
+  it('gives its refusal to POST requests as well: what was refused is safe to send again', async () => {
+    const server = await loopback(({ key, body }) => (key === 'a' ? limited() : { body: `${key}:${body}` }))
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: ['a', 'b'], strategy: 'fill-first' })
+    const bodies: [string, BodyInit][] = [
+      ['text', 'text'],
+      ['bytes', new TextEncoder().encode('bytes')],
+      ['buffer', new TextEncoder().encode('buffer').buffer],
+      ['a=form', new URLSearchParams({ a: 'form' })],
+      ['blob', new Blob(['blob'])],
+    ]
+    for (const [sent, body] of bodies) {
+      fetch.pool.reset()
+      expect(await (await fetch(server.url, { method: 'POST', body })).text()).toBe(`b:${sent}`)
+    }
+    fetch.pool.reset()
+    const form = new FormData()
+    form.append('field', 'value')
+    expect(await (await fetch(server.url, { method: 'POST', body: form })).text()).toMatch(
+      /^b:[^]*name="field"[^]*value/,
+    )
+    fetch.pool.reset()
+    const request = new Request(server.url, { method: 'POST', body: 'in a Request' })
+    expect(await (await fetch(request)).text()).toBe('b:in a Request')
+    expect(request.bodyUsed).toBe(true)
+  })
+
+  it('is the answer when the body is a stream, which is sent once', async () => {
+    const server = await loopback(() => limited())
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: ['a', 'b'] })
+    const body = new Blob(['streamed']).stream()
+    const response = await fetch(server.url, { method: 'POST', body, duplex: 'half' } as RequestInit)
+    expect(response.status).toBe(429)
+    expect(await response.json()).toEqual({ error: 'slow down' })
+    expect(server.received.map(({ body }) => body)).toEqual(['streamed'])
+  })
+
+  it('shares its cooldown with its group', async () => {
+    const server = await loopback(({ key }) => (key === 'c' ? { body: 'c' } : limited({ 'retry-after': '60' })))
+    const fetch = wrapFetch(globalThis.fetch, {
+      origins: server.url,
+      strategy: 'fill-first',
+      keys: [{ value: 'a', group: 'one account' }, { value: 'b', group: 'one account' }, { value: 'c' }],
+    })
+    const events = recordEvents(fetch)
+    await fetch(server.url)
+    expect(server.keys()).toEqual(['a', 'c'])
+    expect(events.of('key-exhausted')).toMatchObject([{ keyId: 'key-1', scope: 'group' }])
+    expect(fetch.pool.keys().map(({ state }) => state)).toEqual(['cooling', 'cooling', 'ready'])
+  })
+
+  it('of 402 is out of quota', async () => {
+    const server = await loopback(({ key }) => (key === 'a' ? { status: 402 } : {}))
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: ['a', 'b'], strategy: 'fill-first' })
+    const events = recordEvents(fetch)
+    await fetch(server.url)
+    expect(events.of('key-exhausted')).toMatchObject([{ keyId: 'key-1', cause: 'quota', until: null }])
+  })
+})
+
+describe('when the server does not say when to come back', () => {
+  it('one request at a time tries, and a success opens the key for all', async () => {
+    let refuse = true
+    let concurrent = 0
+    let peak = 0
+    const server = await loopback(async () => {
+      if (refuse) return limited()
+      peak = Math.max(peak, ++concurrent)
+      await new Promise(resolve => setTimeout(resolve, 100))
+      concurrent--
+      return {}
+    })
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: ['a'], cache: false })
+    const first = fetch(server.url)
+    while (server.received.length === 0) await new Promise(resolve => setTimeout(resolve, 5))
+    refuse = false
+    const rest = [1, 2, 3].map(() => fetch(server.url))
+    await first
+    const afterProbe = peak
+    await Promise.all(rest)
+    expect(afterProbe).toBe(1)
+    expect(server.received).toHaveLength(5)
+  })
+})
+
+describe('a bad key', () => {
+  it('is disabled by 401, and the request goes on with another', async () => {
+    const server = await loopback(({ key }) => (key === 'bad' ? { status: 401 } : { body: key }))
+    const fetch = wrapFetch(globalThis.fetch, {
+      origins: server.url,
+      keys: ['bad', 'good'],
+      strategy: 'fill-first',
+      cache: false,
+    })
+    const events = recordEvents(fetch)
+    for (let index = 0; index < 3; index++) expect(await (await fetch(server.url)).text()).toBe('good')
+    expect(server.keys()).toEqual(['bad', 'good', 'good', 'good'])
+    const [disabled] = events.of('key-disabled')
+    expect(disabled).toMatchObject({ keyId: 'key-1', cause: 'invalid-key', status: 401 })
+    expect(disabled!.probeAt!.getTime()).toBeGreaterThan(Date.now() + 50_000)
+    expect(fetch.pool.keys()[0]).toMatchObject({ state: 'disabled', cause: 'invalid-key' })
+  })
+
+  it.each([
+    ['a code in the body', { 'content-type': 'application/json' }, '{"error":{"code":"invalid_api_key"}}'],
+    [
+      'words in the body',
+      { 'content-type': 'application/json' },
+      '{"message":"API key not valid. Please pass a valid API key."}',
+    ],
+    ['a bearer challenge', { 'www-authenticate': 'Bearer error="invalid_token"' }, ''],
+  ])('is disabled by a 403 with %s', async (_, headers, body) => {
+    const server = await loopback(({ key }) => (key === 'bad' ? { status: 403, headers, body } : {}))
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: ['bad', 'good'], strategy: 'fill-first' })
+    expect((await fetch(server.url)).status).toBe(200)
+    expect(fetch.pool.keys()[0]).toMatchObject({ state: 'disabled', cause: 'invalid-key' })
+  })
+
+  it('is not what a 403 about the resource means: that is the answer, whole', async () => {
+    const body = JSON.stringify({ message: 'You may not see this repository.' })
+    const server = await loopback(() => ({ status: 403, headers: { 'content-type': 'application/json' }, body }))
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: ['a', 'b'] })
+    const response = await fetch(`${server.url}/secret`)
+    expect(response.status).toBe(403)
+    expect(response.bodyUsed).toBe(false)
+    expect(response.url).toBe(`${server.url}/secret`)
+    expect(await response.text()).toBe(body)
+    expect(server.received).toHaveLength(1)
+    expect(fetch.pool.keys().every(({ state }) => state === 'ready')).toBe(true)
+  })
+
+  it('is told from a 403 that is a rate limit', async () => {
+    const headers = { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': String(Math.ceil(Date.now() / 1000) + 60) }
+    const server = await loopback(({ key }) => (key === 'a' ? { status: 403, headers } : {}))
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: ['a', 'b'], strategy: 'fill-first' })
+    await fetch(server.url)
+    const [first] = fetch.pool.keys()
+    expect(first).toMatchObject({ state: 'cooling', cause: 'rate-limit' })
+    expect(first!.until!.getTime() - Date.now()).toBeGreaterThan(50_000)
+  })
+})
+
+describe('a pool with nothing usable left', () => {
+  it('throws with the causes and the time of return, at once where waiting is no use', async () => {
+    const server = await loopback(({ key }) => (key === 'a' ? limited({ 'retry-after': '3600' }) : { status: 401 }))
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: ['a', 'b'], maxWait: '5s' })
+    const events = recordEvents(fetch)
+    const error = await fetch(server.url).catch((error: unknown) => error)
+    expect(KeypoolError.is(error, 'ERR_POOL_EXHAUSTED')).toBe(true)
+    if (!KeypoolError.is(error, 'ERR_POOL_EXHAUSTED')) return
+    expect(error.retryAt!.getTime() - Date.now()).toBeGreaterThan(3_500_000)
+    expect(error.causes).toMatchObject([
+      { keyId: 'key-1', cause: 'rate-limit' },
+      { keyId: 'key-2', cause: 'invalid-key', until: null },
+    ])
+    expect(error.message).toContain('key-1: rate-limit')
+    expect(events.of('pool-exhausted')).toHaveLength(1)
+    await fetch(server.url).catch(() => {})
+    expect(events.of('pool-exhausted')).toHaveLength(1)
+    expect(server.received).toHaveLength(2)
+  })
+
+  it('says that none comes back by itself when all keys are bad', async () => {
+    const server = await loopback(() => ({ status: 401 }))
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: ['a', 'b'] })
+    await expect(fetch(server.url)).rejects.toMatchObject({ code: 'ERR_POOL_EXHAUSTED', retryAt: null })
+    expect(server.received).toHaveLength(2)
+  })
+
+  it("answers with the server's own refusal when told to respond", async () => {
+    const server = await loopback(() => limited({ 'retry-after': '3600', 'x-mine': 'yes' }))
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: ['a'], onExhausted: 'respond' })
+    const response = await fetch(server.url)
+    expect(response.status).toBe(429)
+    expect(response.headers.get('x-mine')).toBe('yes')
+    expect(await response.json()).toEqual({ error: 'slow down' })
+  })
+
+  it('answers with a 429 of its own where the server was not asked', async () => {
+    const server = await loopback(() => limited({ 'retry-after': '3600' }))
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: ['a'], onExhausted: 'respond' })
+    await fetch(server.url)
+    const response = await fetch(server.url)
+    expect(response.status).toBe(429)
+    expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(3_500)
+    expect(await response.json()).toMatchObject({ error: { type: 'rate_limit_error', code: 'ERR_POOL_EXHAUSTED' } })
+    expect(server.received).toHaveLength(1)
+  })
+
+  it('waits for the earliest key when it is back within maxWait', async () => {
+    const server = await loopback(({ key }, count) =>
+      count > 2 ? { body: key } : limited({ 'retry-after-ms': key === 'a' ? '5000' : '120' }),
+    )
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: ['a', 'b'], maxWait: '2s' })
+    expect(await (await fetch(server.url)).text()).toBe('b')
+  })
+})
+
+describe('an overload', () => {
+  it.each([503, 529])('of %i never blames a key', async status => {
+    const server = await loopback((_, count) => (count === 1 ? { status } : {}))
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: ['a'], retry: { minDelay: 1 } })
+    const events = recordEvents(fetch)
+    expect((await fetch(server.url)).status).toBe(200)
+    expect(events.of('key-exhausted')).toEqual([])
+    expect(fetch.pool.stats().refusals.overload).toBe(1)
+  })
+})
