@@ -1,5 +1,10 @@
 const LONGEST = 60
 
+/** Says what a value is without quoting it: for places where a key may stand, by right or by mistake. */
+export function describeKind(value: unknown): string {
+  return typeof value === 'string' && value !== '' ? 'a string' : describe(value)
+}
+
 /** Says what a value is, in a few words for an error message; a string that holds one of the `secrets` is never quoted. */
 export function describe(value: unknown, secrets: readonly string[] = []): string {
   switch (typeof value) {

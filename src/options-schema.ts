@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { describe, describeKind } from './describe.js'
 import { parseDuration } from './duration.js'
 import { InvalidOptionError } from './errors.js'
 
@@ -291,13 +292,14 @@ export { UNSENDABLE }
 /**
  * Checks a value against a schema.
  *
+ * @param secrets - texts that no message may quote
  * @throws InvalidOptionError for the first thing that is wrong.
  */
 export function check<Schema extends v.GenericSchema>(
   schema: Schema,
   value: unknown,
   at: string,
-  describe: (received: unknown) => string,
+  secrets: readonly string[],
 ): v.InferOutput<Schema> {
   const result = v.safeParse(schema, value, { abortEarly: true })
   if (result.success) return result.output
@@ -305,12 +307,14 @@ export function check<Schema extends v.GenericSchema>(
   const option = pathOf(issue, at)
   // A key of an object that the schema does not know: say which, and what there is.
   if (issue.expected === 'never') {
-    throw new InvalidOptionError(option, 'no option of this name (a typing error?)', describe(issue.input))
+    throw new InvalidOptionError(option, 'no option of this name (a typing error?)', describeKind(issue.input))
   }
   if (issue.received === 'undefined' && issue.type === 'strict_object') {
     throw new InvalidOptionError(option, 'to be given', 'nothing')
   }
-  throw new InvalidOptionError(option, issue.message, describe(issue.input))
+  // Whatever stands among the keys may be one, in the right place or in a wrong one.
+  const received = /^keys?\b/.test(option) ? describeKind(issue.input) : describe(issue.input, secrets)
+  throw new InvalidOptionError(option, issue.message, received)
 }
 
 function pathOf(issue: v.BaseIssue<unknown>, at: string): string {

@@ -76,8 +76,7 @@ export interface KeySource {
  */
 export function resolveOptions(options: Options): Settings {
   const secrets = secretsIn((options as Partial<Options> | null | undefined)?.keys)
-  const safe = (value: unknown) => describe(value, secrets)
-  const given = check(optionsSchema, options, '', safe) as {
+  const given = check(optionsSchema, options, '', secrets) as {
     origins: '*' | string[]
     keys: unknown
     auth?: Auth
@@ -177,15 +176,13 @@ interface KeyContext {
 function keySource(keys: unknown, context: KeyContext): KeySource {
   const read = (key: CheckedKey, at: string) => readKey(key, at, context)
   const readAll = (inputs: unknown) => {
-    const secrets = secretsIn(inputs)
-    const checked = check(keysSchema, inputs, 'keys', value => describe(value, secrets)) as CheckedKey[]
+    const checked = check(keysSchema, inputs, 'keys', []) as CheckedKey[]
     const settings = checked.map((key, index) => read(key, `keys[${index}]`))
     refuseTwins(settings)
     return settings
   }
   const readOne = (input: unknown) => {
-    const secrets = secretsIn([input])
-    return read(check(keySchema, input, 'key', value => describe(value, secrets)) as CheckedKey, 'key')
+    return read(check(keySchema, input, 'key', []) as CheckedKey, 'key')
   }
   if (typeof keys === 'function') return { load: keys as NonNullable<KeySource['load']>, list: [], readAll, readOne }
   return { load: undefined, list: readAll(keys), readAll, readOne }
