@@ -1,4 +1,6 @@
 const LONGEST = 60
+/** A shorter one is part of too many words to be told by; no real key is so short. */
+export const SHORTEST_SECRET = 6
 
 /** Says what a value is without quoting it: for places where a key may stand, by right or by mistake. */
 export function describeKind(value: unknown): string {
@@ -10,7 +12,9 @@ export function describe(value: unknown, secrets: readonly string[] = []): strin
   switch (typeof value) {
     case 'string':
       if (value === '') return 'an empty string'
-      if (secrets.some(secret => secret !== '' && (value.includes(secret) || secret.includes(value)))) {
+      if (
+        secrets.some(secret => secret.length >= SHORTEST_SECRET && (value.includes(secret) || secret.includes(value)))
+      ) {
         return 'a string (not shown: it holds a key)'
       }
       return value.length > LONGEST ? `'${value.slice(0, LONGEST)}…'` : `'${value}'`

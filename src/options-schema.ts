@@ -307,9 +307,14 @@ export function check<Schema extends v.GenericSchema>(
   const option = pathOf(issue, at)
   // A key of an object that the schema does not know: say which, and what there is.
   if (issue.expected === 'never') {
-    throw new InvalidOptionError(option, 'no option of this name (a typing error?)', describeKind(issue.input))
+    throw new InvalidOptionError(
+      option,
+      'no option of this name (a typing error?)',
+      describeKind(issue.path?.at(-1)?.value),
+    )
   }
-  if (issue.received === 'undefined' && issue.type === 'strict_object') {
+  // An option that must be there and is not: what was expected is its name, in quotes.
+  if (issue.type === 'strict_object' && issue.expected?.startsWith('"')) {
     throw new InvalidOptionError(option, 'to be given', 'nothing')
   }
   // Whatever stands among the keys may be one, in the right place or in a wrong one.

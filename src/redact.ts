@@ -1,8 +1,7 @@
+import { SHORTEST_SECRET } from './describe.js'
 import type { Secret } from './secret.js'
 
 const MARK = '[secret]'
-/** A shorter value is part of too many words to be taken out of a text; no real key is so short. */
-const SHORTEST = 6
 
 /**
  * Takes a key's value out of an error: its message, stack, own text properties and causes.
@@ -11,7 +10,7 @@ const SHORTEST = 6
  */
 export function redactError(error: unknown, secret: Secret): unknown {
   const value = secret.reveal()
-  if (value.length < SHORTEST) return error
+  if (value.length < SHORTEST_SECRET) return error
   const forms = [...new Set([value, encodeURIComponent(value), new URLSearchParams({ k: value }).toString().slice(2)])]
   return redact(error, forms, new Set())
 }

@@ -1,5 +1,5 @@
 import type { Call } from '../http/call.js'
-import { bytesOf } from '../http/call-body.js'
+import { bytesOf, contentTypeOf } from '../http/call-body.js'
 import type { CacheEntry, CacheRecord } from './cache-store.js'
 
 /** The credentials that a caller may send beside the pool's key: entries got with different ones are kept apart. */
@@ -46,7 +46,7 @@ export function cacheKeys(strip: (url: string) => string, authHeader: string | u
       if (call.method !== 'POST') return keyOfUrl(call.url, call.method as 'GET' | 'HEAD')
       return bytesOf(call.body).then(async bytes => {
         if (!bytes) return undefined
-        return `POST ${strip(withoutHash(call.url))} ${call.headers.get('content-type') ?? ''} ${await hash(bytes)}`
+        return `POST ${strip(withoutHash(call.url))} ${call.headers.get('content-type') ?? contentTypeOf(call.body)} ${await hash(bytes)}`
       })
     },
     select(record, call) {

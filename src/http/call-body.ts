@@ -49,6 +49,14 @@ export function canReplay(body: CallBody): boolean {
   }
 }
 
+/** The content type that `fetch` gives a body when its caller names none (Fetch standard, "extract a body"). */
+export function contentTypeOf(body: CallBody): string {
+  if (body.kind !== 'value') return ''
+  if (typeof body.value === 'string') return 'text/plain;charset=UTF-8'
+  if (body.value instanceof URLSearchParams) return 'application/x-www-form-urlencoded;charset=UTF-8'
+  return body.value instanceof Blob ? body.value.type : ''
+}
+
 /** The bytes of a body, for a hash; `undefined` where they can't be had, or differ from one sending to the next. */
 export async function bytesOf(body: CallBody): Promise<Uint8Array<ArrayBuffer> | undefined> {
   switch (body.kind) {

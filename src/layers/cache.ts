@@ -140,13 +140,8 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
       emit('cache-missed', () => ({ method: call.method, url: urlOf(call), why }))
     }
 
-    /** An answer of another call that is on its way, or of the store; `undefined`: the call has to be sent. */
-    async function answer(
-      exchange: Exchange,
-      wish: CacheWish,
-      key: string,
-      flightName: string,
-    ): Promise<Response | undefined> {
+    /** An answer of the store, of another call that is on its way, or of the server. */
+    async function answer(exchange: Exchange, wish: CacheWish, key: string, flightName: string): Promise<Response> {
       const { call } = exchange
       const entry = await cache.find(key, call)
       if (!entry) {
@@ -171,9 +166,10 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
         const joined = await flights.join(flightName, exchange.signal)
         if (joined) return serve(exchange, joined, 'joined')
       }
+      // From here to the announcement of the flight nothing may be awaited: equal calls would pass each other by.
       if (entry) return revalidate(exchange, key, flightName, entry)
       missed(call, 'absent')
-      return undefined
+      return load(exchange, key, flightName)
     }
 
     async function invalidate(call: Call, response: Response): Promise<void> {
@@ -208,10 +204,8 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
         return response
       }
       const flightName = keys.flightOf(key, call)
-      if (wish.mode !== 'reload') {
-        const answered = await answer(exchange, wish, key, flightName)
-        if (answered) return answered
-      } else missed(call, 'bypassed')
+      if (wish.mode !== 'reload') return answer(exchange, wish, key, flightName)
+      missed(call, 'bypassed')
       return load(exchange, key, flightName)
     }
   }

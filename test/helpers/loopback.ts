@@ -13,7 +13,12 @@ export interface Received {
 
 /** What the server answers: in full, or by taking over the response. */
 export type Reply =
-  | { status?: number; headers?: Record<string, string | string[]>; body?: string | Uint8Array; delay?: number }
+  | {
+      status?: number
+      headers?: Record<string, string | string[] | undefined>
+      body?: string | Uint8Array
+      delay?: number
+    }
   | ((response: ServerResponse, request: IncomingMessage) => void)
 
 export interface Loopback {
@@ -57,7 +62,9 @@ export async function loopback(
     const reply = await script(seen, received.length)
     if (typeof reply === 'function') return reply(response, request)
     if (reply.delay) await new Promise(resolve => setTimeout(resolve, reply.delay))
-    response.writeHead(reply.status ?? 200, reply.headers ?? {})
+    const { headers = {} } = reply
+    for (const [name, value] of Object.entries(headers)) if (value !== undefined) response.setHeader(name, value)
+    response.writeHead(reply.status ?? 200)
     response.end(reply.body ?? '')
   })
   servers.add(server)
