@@ -65,6 +65,12 @@ export class Limiter {
     return at
   }
 
+  /** The limits with what is left of each now. */
+  read(now: number): { readonly meter: Meter; readonly remaining: number }[] {
+    this.#confirmGone(now)
+    return this.meters.map(meter => ({ meter, remaining: meter.remaining(now) }))
+  }
+
   /** Whether a request of this weight could ever pass. */
   couldPass(weigh: Weigh): boolean {
     return this.meters.every(meter => weigh(meter) <= meter.capacity)

@@ -5,6 +5,7 @@ interface BottleneckStore {
   readonly storeOptions: { maxConcurrent: number | null; reservoir: number | null }
   _running: number
   _done: number
+  _nextRequest: number
   check(weight: number, now: number): boolean
 }
 type StoreClass = new (
@@ -81,5 +82,10 @@ export function permitBooks(): OpenBook {
     _store: BottleneckStore
   }
   const Store = _store.constructor as StoreClass
-  return settings => new PermitBook(new Store(limiter, { ...storeDefaults, ...settings }, { ...localStoreDefaults }))
+  return settings => {
+    const store = new Store(limiter, { ...storeDefaults, ...settings }, { ...localStoreDefaults })
+    // Nothing is admitted before this moment, by the system's clock; here only the injected one counts.
+    store._nextRequest = 0
+    return new PermitBook(store)
+  }
 }

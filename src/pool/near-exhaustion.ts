@@ -12,15 +12,15 @@ const SHORTEST_WINDOW = 60_000
 export function nearExhaustion(emit: Emit, now: () => number): (key: PooledKey) => void {
   /** The number of thresholds that a quota's meters have crossed. */
   const crossed = new WeakMap<Quota, number[]>()
-  const watch = (key: PooledKey, meter: Meter, index: number, marks: number[]) => {
-    const share = meter.remaining(now()) / meter.capacity
+  const watch = (key: PooledKey, meter: Meter, remaining: number, index: number, marks: number[]) => {
+    const share = remaining / meter.capacity
     const below = THRESHOLDS.filter(threshold => share <= threshold).length
     const before = marks[index] ?? 0
     marks[index] = below
     if (below <= before || meter.unit === 'concurrency') return
     const { unit, limit } = meter
     emit('key-near-exhaustion', () => ({
-      ...{ keyId: key.id, unit, limit, per: meter.per!, remaining: meter.remaining(now()) },
+      ...{ keyId: key.id, unit, limit, per: meter.per!, remaining },
       threshold: THRESHOLDS[below - 1]!,
     }))
   }
@@ -31,8 +31,8 @@ export function nearExhaustion(emit: Emit, now: () => number): (key: PooledKey) 
       marks = []
       crossed.set(quota, marks)
     }
-    quota.limiter.meters.forEach((meter, index) => {
-      if (isLong(meter)) watch(key, meter, index, marks)
+    quota.limiter.read(now()).forEach(({ meter, remaining }, index) => {
+      if (isLong(meter)) watch(key, meter, remaining, index, marks)
     })
   }
 }

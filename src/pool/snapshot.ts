@@ -44,10 +44,10 @@ const ONE = () => 1
 
 export function snapshotOf(key: PooledKey, now: number): KeySnapshot {
   const { quota } = key
-  const limits = quota.limiter.meters.map(meter => ({
+  const limits = quota.limiter.read(now).map(({ meter, remaining }) => ({
     unit: meter.unit,
     limit: meter.limit,
-    remaining: meter.remaining(now),
+    remaining,
     per: meter.per ?? null,
     burst: meter.capacity === meter.limit ? null : meter.capacity,
   }))

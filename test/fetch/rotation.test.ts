@@ -64,9 +64,7 @@ describe('a refused key', () => {
     fetch.pool.reset()
     const form = new FormData()
     form.append('field', 'value')
-    expect(await (await fetch(server.url, { method: 'POST', body: form })).text()).toMatch(
-      /^b:[^]*name="field"[^]*value/,
-    )
+    expect(await (await fetch(server.url, { method: 'POST', body: form })).text()).toMatch(/^b:.*name="field".*value/s)
     fetch.pool.reset()
     const request = new Request(server.url, { method: 'POST', body: 'in a Request' })
     expect(await (await fetch(request)).text()).toBe('b:in a Request')

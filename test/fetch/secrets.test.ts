@@ -49,6 +49,7 @@ describe('a key’s value', () => {
       keys: SECRETS,
       auth,
       retry: { retries: 1, minDelay: 1 },
+      maxWait: '5s',
       limits: { requests: 10, per: '1m' },
     })
     const events = recordEvents(fetch)
