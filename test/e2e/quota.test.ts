@@ -45,7 +45,12 @@ describe('declared limits, against a server that enforces them', () => {
 
   it('of concurrency are never exceeded, even if nobody reads the bodies', async () => {
     const running = await start({ concurrency: 5 }, { latency: [5, 30] })
-    const fetch = wrapFetch(globalThis.fetch, { origins: running.url, keys: KEYS, limits: { concurrency: 5 }, cache: false })
+    const fetch = wrapFetch(globalThis.fetch, {
+      origins: running.url,
+      keys: KEYS,
+      limits: { concurrency: 5 },
+      cache: false,
+    })
     await ask(fetch, running.url, 400)
     const stats = Object.values(await running.stats())
     expect(stats.map(({ peak }) => peak)).toEqual([5, 5, 5, 5])
@@ -57,7 +62,12 @@ describe('with one key dead and one out of quota', () => {
   it('no request fails, and none goes to either once its first refusal has arrived', async () => {
     const limits = { requests: 60, per: 1000, burst: 20 }
     const running = await startProvider({
-      keys: { 'key-aaaa': limits, 'key-bbbb': limits, 'key-cccc': { ...limits, quota: 40 }, 'key-dddd': { dead: true } },
+      keys: {
+        'key-aaaa': limits,
+        'key-bbbb': limits,
+        'key-cccc': { ...limits, quota: 40 },
+        'key-dddd': { dead: true },
+      },
       latency: 10,
     })
     provider = running
