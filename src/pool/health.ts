@@ -1,7 +1,7 @@
 import type { Cause, Emit } from '../events.js'
 import type { Keyring } from './keyring.js'
 import type { Lease } from './lease.js'
-import { ENABLED, type PooledKey } from './pooled-key.js'
+import { ENABLED, type KeyQuota, type PooledKey } from './pooled-key.js'
 import { OPEN, type Quota } from './quota.js'
 
 /** A refusal, as it was read from an answer. */
@@ -129,7 +129,7 @@ export class Health {
     key.lastCause = undefined
   }
 
-  #recoverQuota(quota: Quota, key: PooledKey): void {
+  #recoverQuota(quota: KeyQuota, key: PooledKey): void {
     const { cooldown } = quota
     if (cooldown.state === 'open') return
     quota.cooldown = OPEN

@@ -4,16 +4,16 @@ import type { Limiter } from '../limiter/limiter.js'
 import type { KeySettings } from '../settings.js'
 import type { Health } from './health.js'
 import type { Keyring } from './keyring.js'
-import { PooledKey } from './pooled-key.js'
+import { type KeyQuota, PooledKey } from './pooled-key.js'
 import { Quota } from './quota.js'
 
 /** Makes keys of settings, gives them names and quotas, and finds them again by their value. */
 export class KeyRegistry {
   readonly #keyring: Keyring
   readonly #health: Health
-  readonly #createLimiter: (limits: readonly ResolvedLimit[], quota: () => Quota) => Limiter
+  readonly #createLimiter: (limits: readonly ResolvedLimit[], quota: () => KeyQuota) => Limiter
   readonly #byValue = new Map<string, PooledKey>()
-  readonly #groups = new Map<string, { readonly quota: Quota; readonly limits: readonly ResolvedLimit[] }>()
+  readonly #groups = new Map<string, { readonly quota: KeyQuota; readonly limits: readonly ResolvedLimit[] }>()
   /** The keys that the program's function brought, which it may take away again. */
   readonly #fromSource = new Set<PooledKey>()
   readonly #limits = new Map<PooledKey, readonly ResolvedLimit[]>()
@@ -27,7 +27,7 @@ export class KeyRegistry {
   constructor(
     keyring: Keyring,
     health: Health,
-    createLimiter: (limits: readonly ResolvedLimit[], quota: () => Quota) => Limiter,
+    createLimiter: (limits: readonly ResolvedLimit[], quota: () => KeyQuota) => Limiter,
   ) {
     this.#keyring = keyring
     this.#health = health
@@ -119,14 +119,14 @@ export class KeyRegistry {
     if (standing.state === 'disabled' && standing.cause === 'expired') this.#health.enable(key)
   }
 
-  #quotaFor({ group, limits }: KeySettings): Quota {
+  #quotaFor({ group, limits }: KeySettings): KeyQuota {
     const known = group === undefined ? undefined : this.#groups.get(group)
     if (known && !sameLimits(known.limits, limits)) {
       const expected = `the limits that the others of group '${group}' have: they share one bucket`
       throw new InvalidOptionError('key.limits', expected, 'other limits')
     }
     if (known) return known.quota
-    const quota: Quota = new Quota(
+    const quota: KeyQuota = new Quota<PooledKey>(
       this.#createLimiter(limits, () => quota),
       group,
     )

@@ -2,8 +2,7 @@ import type { Weigh } from '../limiter/limiter.js'
 import type { Strategy, StrategyName } from '../options.js'
 import type { Demand } from './demand.js'
 import { MinHeap } from './min-heap.js'
-import type { Place, PooledKey } from './pooled-key.js'
-import type { Quota } from './quota.js'
+import type { KeyQuota, Place, PooledKey } from './pooled-key.js'
 import { createSelection, type Selection } from './selection.js'
 import { snapshotOf } from './snapshot.js'
 
@@ -80,7 +79,7 @@ export class Keyring {
   }
 
   /** Puts a quota's keys where they now belong. */
-  settleQuota(quota: Quota): void {
+  settleQuota(quota: KeyQuota): void {
     for (const key of quota.keys) this.settle(key)
   }
 

@@ -28,7 +28,7 @@ export class PooledKey implements HeapItem, ListItem<PooledKey> {
   readonly secret: Secret
   /** The order in which keys were added. */
   readonly order: number
-  quota: Quota
+  quota: KeyQuota
   weight: number
   priority: number
   tags: readonly string[]
@@ -70,5 +70,8 @@ export class PooledKey implements HeapItem, ListItem<PooledKey> {
     this.order = settings.order
   }
 }
+
+/** A quota with the keys that share it. */
+export type KeyQuota = Quota<PooledKey>
 
 export const ENABLED: Standing = { state: 'enabled' }

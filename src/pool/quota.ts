@@ -1,5 +1,4 @@
 import type { Limiter } from '../limiter/limiter.js'
-import type { PooledKey } from './pooled-key.js'
 
 /** Whether a quota may be drawn on, after what the server has said of it. */
 export type Cooldown =
@@ -26,10 +25,10 @@ export type Cooldown =
     }
 
 /** What keys share: the limits and the cooldown of one account, project or plan. Most keys have one of their own. */
-export class Quota {
+export class Quota<Key = unknown> {
   readonly limiter: Limiter
   readonly group: string | undefined
-  readonly keys = new Set<PooledKey>()
+  readonly keys = new Set<Key>()
   cooldown: Cooldown = OPEN
   /** Whether the one request that tries a half-open quota is on its way. */
   probing = false
