@@ -24,6 +24,7 @@ export type {
   RequestRetriedEvent,
 } from './events.js'
 export type { KeyStats, PoolStats } from './insight/counters.js'
+export type { KeySnapshot, LimitSnapshot } from './key-snapshot.js'
 export type {
   Auth,
   CacheOptions,
@@ -38,5 +39,4 @@ export type {
   StrategyName,
 } from './options.js'
 export { KeyPool } from './pool/key-pool.js'
-export type { KeySnapshot, LimitSnapshot } from './pool/snapshot.js'
 export { type PooledFetch, wrapFetch } from './wrap-fetch.js'

@@ -1,6 +1,6 @@
 import type { CacheStore } from './cache/cache-store.js'
 import type { Duration } from './duration.js'
-import type { KeySnapshot } from './pool/snapshot.js'
+import type { KeySnapshot } from './key-snapshot.js'
 
 /** What {@link wrapFetch} takes. */
 export interface Options {

@@ -1,64 +1,51 @@
-import type { Meter, WindowSettings } from './meter.js'
-import type { OpenBook, PermitBook } from './permit-book.js'
+import type { WindowSettings } from './meter.js'
+import type { OpenBook } from './permit-book.js'
+import { WindowMeter } from './window-meter.js'
 
 /** `limit` for each calendar day or month, which ends at midnight in a time zone. */
-export class CalendarWindow implements Meter {
-  readonly unit
-  readonly limit
-  readonly per
-  readonly cost
-  readonly capacity
-  readonly #book: PermitBook
+export class CalendarWindow extends WindowMeter<'day' | 'month'> {
   readonly #timeZone: string
   #endsAt: number
   #unconfirmed = 0
 
   constructor(openBook: OpenBook, settings: WindowSettings<'day' | 'month'>, timeZone: string, now: number) {
-    const { unit, limit, per, cost } = settings
-    this.unit = unit
-    this.limit = limit
-    this.per = per
-    this.cost = cost
-    this.capacity = limit
+    super(settings, settings.limit, openBook({ reservoir: settings.limit, maxConcurrent: null }))
     this.#timeZone = timeZone
-    this.#book = openBook({ reservoir: limit, maxConcurrent: null })
-    this.#endsAt = endOfCalendarWindow(now, per, timeZone)
+    this.#endsAt = endOfCalendarWindow(now, settings.per, timeZone)
   }
 
   availableAt(weight: number, now: number): number {
     this.#refill(now)
-    return this.#book.reservoir >= weight ? now : this.#endsAt
+    return this.book.reservoir >= weight ? now : this.#endsAt
   }
 
   take(weight: number, now: number): void {
     this.#refill(now)
-    this.#book.admit(weight, now)
+    this.book.admit(weight, now)
     this.#unconfirmed += weight
   }
 
   confirm(weight: number): void {
     this.#unconfirmed -= weight
-    this.#book.free(weight)
+    this.book.free(weight)
   }
 
   undo(weight: number): void {
     this.#unconfirmed -= weight
-    this.#book.free(weight)
-    this.#book.reservoir = Math.min(this.limit, this.#book.reservoir + weight)
+    this.book.free(weight)
+    this.book.reservoir = Math.min(this.limit, this.book.reservoir + weight)
   }
-
-  end(): void {}
 
   remaining(now: number): number {
     this.#refill(now)
-    return this.#book.reservoir
+    return this.book.reservoir
   }
 
   #refill(now: number): void {
     if (now < this.#endsAt) return
     this.#endsAt = endOfCalendarWindow(now, this.per, this.#timeZone)
     // What left before midnight may be counted after it.
-    this.#book.reservoir = this.limit - this.#unconfirmed
+    this.book.reservoir = this.limit - this.#unconfirmed
   }
 }
 

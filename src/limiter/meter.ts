@@ -33,7 +33,7 @@ export interface Meter {
   remaining(now: number): number
 }
 
-/** What a windowed meter is made of. */
+/** What a meter of a window is made of. */
 export interface WindowSettings<Per> {
   readonly unit: 'requests' | 'tokens'
   readonly limit: number

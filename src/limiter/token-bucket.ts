@@ -1,5 +1,6 @@
-import type { Meter, WindowSettings } from './meter.js'
-import type { OpenBook, PermitBook } from './permit-book.js'
+import type { WindowSettings } from './meter.js'
+import type { OpenBook } from './permit-book.js'
+import { WindowMeter } from './window-meter.js'
 
 /**
  * A bucket of `burst`, refilled at `limit` for each `per`.
@@ -8,31 +9,19 @@ import type { OpenBook, PermitBook } from './permit-book.js'
  * requests that the server has not yet counted take their share off the bucket's size, not only off its content:
  * the level here is never above the server's.
  */
-export class TokenBucket implements Meter {
-  readonly unit
-  readonly limit
-  readonly per
-  readonly cost
-  readonly capacity
-  /** Holds the content in units of 1/`per` of a token, of which `limit` flow in each millisecond: whole numbers, no drift. */
-  readonly #book: PermitBook
+export class TokenBucket extends WindowMeter<number> {
   #refilledAt: number
   #unconfirmed = 0
 
   constructor(openBook: OpenBook, settings: WindowSettings<number>, burst: number, now: number) {
-    const { unit, limit, per, cost } = settings
-    this.unit = unit
-    this.limit = limit
-    this.per = per
-    this.cost = cost
-    this.capacity = burst
+    // Content is counted in units of 1/`per` of a token, of which `limit` flow in each millisecond: whole numbers, no drift.
+    super(settings, burst, openBook({ reservoir: burst * settings.per, maxConcurrent: null }))
     this.#refilledAt = now
-    this.#book = openBook({ reservoir: burst * per, maxConcurrent: null })
   }
 
   availableAt(weight: number, now: number, nextConfirm: number): number {
     this.#refill(now)
-    const missing = weight * this.per - this.#book.reservoir
+    const missing = weight * this.per - this.book.reservoir
     if (missing <= 0) return now
     if (weight + this.#unconfirmed > this.capacity) return nextConfirm
     return now + Math.ceil(missing / this.limit)
@@ -40,28 +29,26 @@ export class TokenBucket implements Meter {
 
   take(weight: number, now: number): void {
     this.#refill(now)
-    this.#book.admit(weight * this.per, now)
+    this.book.admit(weight * this.per, now)
     this.#unconfirmed += weight
   }
 
   confirm(weight: number, at: number): void {
     this.#refill(at)
     this.#unconfirmed -= weight
-    this.#book.free(weight * this.per)
+    this.book.free(weight * this.per)
   }
 
   undo(weight: number, now: number): void {
     this.#refill(now)
     this.#unconfirmed -= weight
-    this.#book.free(weight * this.per)
-    this.#book.reservoir += weight * this.per
+    this.book.free(weight * this.per)
+    this.book.reservoir += weight * this.per
   }
-
-  end(): void {}
 
   remaining(now: number): number {
     this.#refill(now)
-    return Math.floor(this.#book.reservoir / this.per)
+    return Math.floor(this.book.reservoir / this.per)
   }
 
   #refill(now: number): void {
@@ -69,7 +56,7 @@ export class TokenBucket implements Meter {
     if (elapsed <= 0) return
     this.#refilledAt = now
     const full = (this.capacity - this.#unconfirmed) * this.per
-    const level = this.#book.reservoir
-    this.#book.reservoir = Math.max(level, Math.min(full, level + elapsed * this.limit))
+    const level = this.book.reservoir
+    this.book.reservoir = Math.max(level, Math.min(full, level + elapsed * this.limit))
   }
 }

@@ -1,8 +1,8 @@
 import { EventEmitter } from 'eventemitter3'
 import type { KeyPoolEvents } from '../events.js'
 import type { PoolStats } from '../insight/counters.js'
+import type { KeySnapshot } from '../key-snapshot.js'
 import type { KeyInput } from '../options.js'
-import type { KeySnapshot } from './snapshot.js'
 
 /** What the pool's face stands on; made by `createPool`. */
 export interface PoolCore {

@@ -1,10 +1,10 @@
 import { InvalidOptionError } from '../errors.js'
+import type { KeySnapshot } from '../key-snapshot.js'
 import type { Strategy, StrategyName } from '../options.js'
 import type { Demand } from './demand.js'
 import { LinkedList } from './linked-list.js'
 import { MinHeap } from './min-heap.js'
 import type { PooledKey } from './pooled-key.js'
-import type { KeySnapshot } from './snapshot.js'
 
 /**
  * The ready keys of one priority, in the order in which a strategy would take them.

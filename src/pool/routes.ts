@@ -1,7 +1,7 @@
-import type { PooledKey } from '../pool/pooled-key.js'
+import { withoutParameters } from '../http/authorise.js'
+import type { Call } from '../http/call.js'
 import type { Settings } from '../settings.js'
-import { withoutParameters } from './authorise.js'
-import type { Call } from './call.js'
+import type { PooledKey } from './pooled-key.js'
 
 /** Which URLs are the pool's, and which of them a key may have. */
 export interface Routes {
