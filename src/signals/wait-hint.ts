@@ -23,7 +23,10 @@ export function readWait(headers: Headers, now: number): number | undefined {
 
 function readRetryAfter(value: string | null, serverNow: number): number | undefined {
   if (value === null) return undefined
-  return readSpanOrMoment(value.trim(), serverNow)
+  // Sent twice, it comes as a list: the longest counts. A date has a comma of its own.
+  const parts = /^[\d., ]+$/.test(value) ? value.split(',') : [value]
+  const waits = parts.map(part => readSpanOrMoment(part.trim(), serverNow)).filter(wait => wait !== undefined)
+  return waits.length > 0 ? Math.max(...waits) : undefined
 }
 
 /** The longest of the reset fields whose own `remaining` is 0: `x-ratelimit-remaining-requests` and `x-ratelimit-reset-requests`. */

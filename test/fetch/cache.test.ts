@@ -281,6 +281,13 @@ describe('the cache', () => {
     expect(server.received.map(({ url }) => url)).toEqual(['/1', '/2', '/3', '/1'])
   })
 
+  it('is bounded by bytes too', async () => {
+    const body = 'x'.repeat(4_000)
+    const { text, server } = await cached(() => ({ headers: fresh(), body }), { maxBytes: 10_000 })
+    for (const path of ['/1', '/2', '/3', '/3', '/1']) await text(path)
+    expect(server.received.map(({ url }) => url)).toEqual(['/1', '/2', '/3', '/1'])
+  })
+
   it('off is off', async () => {
     const { text, server, events } = await cached(() => ({ headers: fresh() }), false)
     await text('/x')

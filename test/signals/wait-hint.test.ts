@@ -52,6 +52,7 @@ describe('how long a response asks to wait', () => {
       { 'retry-after': '3', 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '20' },
       3_000,
     ],
+    ['a field that was sent twice', { 'retry-after': '30, 40' }, 40_000],
     ['nothing', {}, undefined],
     ['zero', { 'retry-after': '0' }, undefined],
     ['the past', { 'retry-after': 'Sun, 06 Sep 2026 11:00:00 GMT' }, undefined],
