@@ -94,9 +94,8 @@ export class Keyring {
     this.#put(key, place)
   }
 
-  /** The key that serves a request now; it is taken the moment it is returned, and must be settled then. */
-  next(demand: Demand): PooledKey | undefined {
-    const now = this.#host.now()
+  /** The key that serves a request at `now`; it is taken the moment it is returned, and must be settled then. */
+  next(demand: Demand, now: number): PooledKey | undefined {
     this.#lookAtDue(now)
     const preferred = demand.prefers === undefined ? undefined : this.#keys.get(demand.prefers)
     if (preferred?.place === 'ready' && now < preferred.expiresAt && this.#isOpenTo(preferred, demand, now)) {
@@ -132,9 +131,12 @@ export class Keyring {
     this.#deferred.clear()
   }
 
-  /** What there is to wait for. */
+  /**
+   * What there is to wait for, as things stood when a request was last turned away.
+   *
+   * What becomes due in this very moment is left for the next look: found ready here, it would be in no timer's sight.
+   */
   hope(): Hope {
-    this.#lookAtDue(this.#host.now())
     if (this.#tiers.some(tier => tier.selection.size > 0)) return { kind: 'now' }
     if (this.#held > 0) return { kind: 'held' }
     const first = this.#timed.first

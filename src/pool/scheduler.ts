@@ -123,9 +123,9 @@ export class Scheduler {
   }
 
   #lend(demand: Demand): Lease | undefined {
-    const key = this.#keyring.next(demand)
-    if (!key) return undefined
     const now = this.#host.clock.now()
+    const key = this.#keyring.next(demand, now)
+    if (!key) return undefined
     const permit = key.quota.limiter.tryAcquire(demand.weigh, now)!
     const probe: Probe =
       key.standing.state === 'rejected'
