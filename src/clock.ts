@@ -57,3 +57,18 @@ export function delay(clock: Clock, milliseconds: number, signal?: AbortSignal |
     signal?.addEventListener('abort', onAbort, { once: true })
   })
 }
+
+/**
+ * What a promise of somebody else's code comes to, or the signal's reason as soon as it aborts: that code may never
+ * settle, and the caller must not hang with it.
+ */
+export function abortable<Value>(promise: Promise<Value>, signal: AbortSignal | undefined): Promise<Value> {
+  if (!signal) return promise
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason)
+    if (signal.aborted) return onAbort()
+    signal.addEventListener('abort', onAbort, { once: true })
+    const stop = () => signal.removeEventListener('abort', onAbort)
+    promise.then(resolve, reject).finally(stop)
+  })
+}

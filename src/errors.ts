@@ -20,15 +20,15 @@ export class KeypoolError extends Error {
   readonly code: KeypoolErrorCode
   readonly [MARK] = true
 
-  constructor(code: KeypoolErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: KeypoolErrorCode, message: string, options?: { cause?: unknown }) {
     super(message, options)
     this.name = 'KeypoolError'
     this.code = code
   }
 
   /** Recognises the library's errors, from whichever copy of the package they come; narrows to one code if given. */
-  static is(error: unknown, code?: 'ERR_POOL_EXHAUSTED'): error is KeyPoolExhaustedError
-  static is(error: unknown, code?: 'ERR_INVALID_OPTION'): error is InvalidOptionError
+  static is(error: unknown, code: 'ERR_POOL_EXHAUSTED'): error is KeyPoolExhaustedError
+  static is(error: unknown, code: 'ERR_INVALID_OPTION'): error is InvalidOptionError
   static is(error: unknown, code?: KeypoolErrorCode): error is KeypoolError
   static is(error: unknown, code?: KeypoolErrorCode): boolean {
     if (typeof error !== 'object' || error === null || !(MARK in error)) return false
@@ -51,12 +51,20 @@ export class KeyPoolExhaustedError extends KeypoolError {
   readonly retryAt: Date | null
   /** Each key's own cause; at most the first hundred keys. */
   readonly causes: readonly KeyCause[]
+  /** The server's last refusal of this very request, unread; `null` if it was not sent. */
+  readonly response: Response | null
 
-  constructor(message: string, retryAt: Date | null, causes: readonly KeyCause[]) {
+  constructor(message: string, retryAt: Date | null, causes: readonly KeyCause[], response: Response | null = null) {
     super('ERR_POOL_EXHAUSTED', message)
     this.name = 'KeyPoolExhaustedError'
     this.retryAt = retryAt
     this.causes = causes
+    this.response = response
+  }
+
+  /** The same, for a request that the server has refused last. @internal */
+  after(response: Response): KeyPoolExhaustedError {
+    return new KeyPoolExhaustedError(this.message, this.retryAt, this.causes, response)
   }
 }
 
@@ -69,8 +77,8 @@ export class InvalidOptionError extends KeypoolError {
   /** What came, described; never a key's value. */
   readonly received: string
 
-  constructor(option: string, expected: string, received: string, options?: ErrorOptions) {
-    super('ERR_INVALID_OPTION', `Option '${option}': expected ${expected}, got ${received}.`, options)
+  constructor(option: string, expected: string, received: string) {
+    super('ERR_INVALID_OPTION', `Option '${option}': expected ${expected}, got ${received}.`)
     this.name = 'InvalidOptionError'
     this.option = option
     this.expected = expected

@@ -289,6 +289,9 @@ export const keysSchema = keys
 export const keySchema = key
 export { UNSENDABLE }
 
+/** No option has a longer name, by far. */
+const LONGEST_NAME = 24
+
 /**
  * Checks a value against a schema.
  *
@@ -307,8 +310,11 @@ export function check<Schema extends v.GenericSchema>(
   const option = pathOf(issue, at)
   // A key of an object that the schema does not know: say which, and what there is.
   if (issue.expected === 'never') {
+    // The name itself may be a key that stands in a wrong place.
+    const name = String(issue.path?.at(-1)?.key ?? '')
+    const hidden = name.length > LONGEST_NAME || !/^[A-Za-z_]+$/.test(name) || secrets.includes(name)
     throw new InvalidOptionError(
-      option,
+      hidden ? `${option.slice(0, -name.length)}…` : option,
       'no option of this name (a typing error?)',
       describeKind(issue.path?.at(-1)?.value),
     )
@@ -318,8 +324,14 @@ export function check<Schema extends v.GenericSchema>(
     throw new InvalidOptionError(option, 'to be given', 'nothing')
   }
   // Whatever stands among the keys may be one, in the right place or in a wrong one.
-  const received = /^keys?\b/.test(option) ? describeKind(issue.input) : describe(issue.input, secrets)
+  const long = typeof issue.input === 'string' && issue.input.length > LONGEST_NAME
+  const quotable = !/^keys?\b/.test(option) && !(option === 'auth' && long) && !isUrlWithPassword(issue.input)
+  const received = !quotable ? describeKind(issue.input) : describe(issue.input, secrets)
   throw new InvalidOptionError(option, issue.message, received)
+}
+
+function isUrlWithPassword(value: unknown): boolean {
+  return typeof value === 'string' && value.includes('@')
 }
 
 function pathOf(issue: v.BaseIssue<unknown>, at: string): string {

@@ -46,6 +46,8 @@ export interface CacheSettings {
 
 /** One key, checked. */
 export interface KeySettings {
+  /** Where it stood in the options, for messages. */
+  readonly at: string
   readonly secret: Secret
   readonly id: string | undefined
   readonly group: string | undefined
@@ -179,6 +181,7 @@ function keySource(keys: unknown, context: KeyContext): KeySource {
     const checked = check(keysSchema, inputs, 'keys', []) as CheckedKey[]
     const settings = checked.map((key, index) => read(key, `keys[${index}]`))
     refuseTwins(settings)
+    if (settings.length === 0) throw new InvalidOptionError('keys', 'at least one key', 'an empty array')
     return settings
   }
   const readOne = (input: unknown) => {
@@ -226,6 +229,7 @@ function readKey(key: CheckedKey, at: string, { auth, limits, firstOrigin }: Key
     throw new InvalidOptionError(`${at}.expiresAt`, 'a Date', 'an invalid Date')
   }
   return {
+    at,
     secret: new Secret(value),
     id: key.id,
     group: key.group,

@@ -2,14 +2,15 @@ import { cacheKeys } from './cache/cache-key.js'
 import { memoryStore } from './cache/memory-store.js'
 import { ResponseCache } from './cache/response-cache.js'
 import { SingleFlight } from './cache/single-flight.js'
-import { type Clock, systemClock } from './clock.js'
+import { abortable, type Clock, systemClock } from './clock.js'
+import { describe } from './describe.js'
 import { formatDuration } from './duration.js'
-import { KeypoolError, KeypoolTimeoutError } from './errors.js'
+import { InvalidOptionError, KeypoolError, KeypoolTimeoutError } from './errors.js'
 import type { Exchange } from './exchange.js'
 import { createAuthoriser } from './http/authorise.js'
 import { type Call, readCall } from './http/call.js'
 import { publicUrl } from './http/public-url.js'
-import { cacheLayer } from './layers/cache.js'
+import { type CacheLayerOptions, cacheLayer } from './layers/cache.js'
 import { followRedirects } from './layers/redirect.js'
 import { retry } from './layers/retry.js'
 import { schedule } from './layers/schedule.js'
@@ -18,11 +19,18 @@ import type { Options } from './options.js'
 import { createPool, type Engine } from './pool/create-pool.js'
 import { demands } from './pool/demands.js'
 import type { KeyPool } from './pool/key-pool.js'
+import type { Lease } from './pool/lease.js'
+import type { PooledKey } from './pool/pooled-key.js'
 import { routes } from './pool/routes.js'
 import { resolveOptions, type Settings } from './settings.js'
 
 /** A `fetch` with a pool of keys behind it. */
 export type PooledFetch = typeof globalThis.fetch & {
+  /** The standard's `priority` moves a waiting request ahead or back; not every runtime's types know it. */
+  (
+    input: Parameters<typeof globalThis.fetch>[0],
+    init?: Parameters<typeof globalThis.fetch>[1] & { priority?: 'high' | 'low' | 'auto' | undefined },
+  ): Promise<Response>
   /** The keys: their state, their events, and what can be done with them. */
   readonly pool: KeyPool
   /**
@@ -46,49 +54,92 @@ export type PooledFetch = typeof globalThis.fetch & {
  * @throws InvalidOptionError for an option that can't be meant
  */
 export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): PooledFetch {
-  if (typeof fetch !== 'function') throw new TypeError('wrapFetch: expected a fetch function as its first argument.')
+  if (typeof fetch !== 'function') throw new InvalidOptionError('fetch', 'a fetch function', describe(fetch))
   const settings = resolveOptions(options)
   const clock = systemClock()
   const engine = createPool(settings, clock)
   const urls = routes(settings)
-  const { send, urlOf } = layersOf(fetch, settings, engine, clock)
-  const calls = new Set<Promise<Response>>()
-  let closed = false
+  const closing = new AbortController()
+  const { send, urlOf } = layersOf(fetch, settings, engine, clock, runUnattended)
+  const underWay = new Set<Promise<unknown>>()
 
   async function pooled(input: RequestInfo | URL, init: RequestInit | undefined): Promise<Response> {
     const call = readCall(input, init)
     call.signal?.throwIfAborted()
-    const ready = engine.ready()
-    if (ready) await ready
-    const total =
-      settings.timeout.total === undefined ? undefined : startTotal(clock, settings.timeout.total, call.signal)
-    const exchange = newExchange(call, total?.signal ?? call.signal, clock.now())
+    const total = startTotal(clock, settings.timeout.total, call.signal)
+    const exchange = newExchange(call, total.signal, clock.now())
     try {
-      return await finished(exchange, send(exchange))
+      return await finished(exchange, async () => {
+        await keysAreThere(exchange)
+        return send(exchange)
+      })
     } finally {
-      total?.clear()
+      total.clear()
     }
   }
 
+  /** Waits for the first keys of a function: no longer than for any key, and not beyond an abort. */
+  async function keysAreThere({ signal }: Exchange): Promise<void> {
+    const ready = engine.ready()
+    if (!ready) return
+    const late = new AbortController()
+    const cancel = clock.schedule(() => {
+      const message = `The function given as 'keys' brought none within maxWait (${formatDuration(settings.maxWait)}).`
+      late.abort(new KeypoolError('ERR_KEYS_UNAVAILABLE', message))
+    }, settings.maxWait)
+    const signals = [late.signal, closing.signal, ...(signal ? [signal] : [])]
+    await abortable(ready, AbortSignal.any(signals)).finally(cancel)
+  }
+
+  /** Sends a call once more in the background, bounded by the timeout and by the life of the pool. */
+  function runUnattended(original: Exchange, work: (exchange: Exchange) => Promise<unknown>): void {
+    const total = startTotal(clock, settings.timeout.total ?? UNATTENDED, closing.signal)
+    const call = { ...original.call, signal: total.signal }
+    const exchange = { ...newExchange(call, total.signal, clock.now()), attended: false }
+    const done = work(exchange)
+      // Nobody waits for it: the event is all that there is to be told.
+      .catch(error => tell(exchange, null, error))
+      .finally(total.clear)
+    track(done)
+  }
+
   /** Counts and tells how a call has ended. */
-  async function finished(exchange: Exchange, answer: Promise<Response>): Promise<Response> {
-    const { startedAt } = exchange
-    const tell = (status: number | null, error: string | null) =>
-      engine.emit('request-finished', () => {
-        const { call, keyId, attempts, waited, fromCache } = exchange
-        const duration = clock.now() - startedAt
-        return { keyId, method: call.method, url: urlOf(call), status, error, attempts, duration, waited, fromCache }
-      })
+  async function finished(exchange: Exchange, answer: () => Promise<Response>): Promise<Response> {
     try {
-      const response = await answer
+      const response = await answer()
       engine.counters.answered++
-      tell(response.status, null)
+      tell(exchange, response.status, null)
       return response
     } catch (error) {
       engine.counters.failed++
-      tell(null, error instanceof Error ? error.name : String(error))
+      tell(exchange, null, error)
       throw error
     }
+  }
+
+  function tell(exchange: Exchange, status: number | null, error: unknown): void {
+    engine.emit('request-finished', () => {
+      const { call, keyId, attempts, waited, fromCache, startedAt } = exchange
+      const duration = clock.now() - startedAt
+      const name = error === null ? null : error instanceof Error ? error.name : typeof error
+      return {
+        keyId,
+        method: call.method,
+        url: urlOf(call),
+        status,
+        error: name,
+        attempts,
+        duration,
+        waited,
+        fromCache,
+      }
+    })
+  }
+
+  function track(work: Promise<unknown>): void {
+    underWay.add(work)
+    const forget = () => underWay.delete(work)
+    work.then(forget, forget)
   }
 
   // `fetch` has one argument that it needs; the second must not count in `length`.
@@ -97,27 +148,44 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
       engine.counters.passedThrough++
       return fetch(input, init)
     }
-    if (closed) return Promise.reject(new KeypoolError('ERR_CLOSED', 'This fetch was closed.'))
+    if (closing.signal.aborted) return Promise.reject(closing.signal.reason)
     engine.counters.requests++
     const answer = pooled(input, init)
-    calls.add(answer)
-    const forget = () => calls.delete(answer)
-    answer.then(forget, forget)
+    track(answer)
     return answer
   }
 
   async function close(): Promise<void> {
-    closed = true
+    closing.abort(new KeypoolError('ERR_CLOSED', 'This fetch was closed.'))
     engine.close()
-    await Promise.allSettled(calls)
+    while (underWay.size > 0) await Promise.allSettled(underWay)
   }
 
   Object.defineProperty(wrapped, 'name', { value: 'fetch', configurable: true })
-  return Object.assign(wrapped as typeof globalThis.fetch, { pool: engine.pool, close })
+  return Object.assign(wrapped as PooledFetch, { pool: engine.pool, close })
+}
+
+/** How long a request in the background may take where no `timeout` says it, in milliseconds. */
+const UNATTENDED = 60_000
+
+/** Counts what a call waits for a key. */
+async function waitingFor(exchange: Exchange, clock: Clock, lease: () => Lease | Promise<Lease>): Promise<Lease> {
+  const from = clock.now()
+  try {
+    return await lease()
+  } finally {
+    exchange.waited += clock.now() - from
+  }
 }
 
 /** Puts the layers together, outermost first: cache, retry, schedule, redirect, transport. */
-function layersOf(fetch: typeof globalThis.fetch, settings: Settings, engine: Engine, clock: Clock) {
+function layersOf(
+  fetch: typeof globalThis.fetch,
+  settings: Settings,
+  engine: Engine,
+  clock: Clock,
+  background: CacheLayerOptions['background'],
+) {
   const { auth, maxWait, onExhausted } = settings
   const now = () => clock.now()
   const urls = routes(settings)
@@ -126,17 +194,21 @@ function layersOf(fetch: typeof globalThis.fetch, settings: Settings, engine: En
   const urlOf = (call: Call) => publicUrl(call.url, strip, text => engine.registry.isValue(text))
   const { demandFor } = demands({ engine, settings, now, urlOf })
 
-  const sender = transport({ fetch, clock, auth, authoriser, timeout: settings.timeout.attempt })
-  const attempt = (exchange: Exchange, lease: Parameters<ReturnType<ReturnType<typeof followRedirects>>>[1]) => {
+  const cleanUrl = (url: string, key: PooledKey) => urls.withoutKey(strip(url), key)
+  const sender = transport({ fetch, clock, auth, authoriser, cleanUrl, timeout: settings.timeout.attempt })
+  const attempt = (exchange: Exchange, lease: Lease) => {
     const redirect = followRedirects({
       urlFor: urls.urlFor,
       mayTravel: urls.mayTravel,
-      withoutKey: (url, key) => urls.withoutKey(strip(url), key),
+      withoutKey: cleanUrl,
       safeWithNativeRedirects: authoriser?.safeWithNativeRedirects ?? false,
       async renew(lease) {
         const { key } = lease
         lease.end()
-        return engine.scheduler.acquire({ ...demandFor(exchange, maxWait), accepts: each => each === key })
+        const demand = demandFor(exchange, maxWait - exchange.waited)
+        return waitingFor(exchange, clock, () =>
+          engine.scheduler.acquire({ ...demand, group: `only ${key.id}`, accepts: each => each === key }),
+        )
       },
     })
     return redirect(sender(exchange.signal))(exchange.call, lease)
@@ -155,37 +227,15 @@ function layersOf(fetch: typeof globalThis.fetch, settings: Settings, engine: En
   const { store, maxBytes, maxEntries, maxBodyBytes, ...defaults } = settings.cache
   const cache = new ResponseCache({
     store: store ?? memoryStore({ maxBytes, maxEntries, now }),
-    ...{ keys, defaults, maxBodyBytes, now },
+    ...{ keys, defaults, maxBodyBytes, clock },
+    scrub: (text, keyId) => engine.registry.scrub(text, keyId),
     storeFailed: () => {
       engine.counters.cache.storeErrors++
     },
   })
   const flights = new SingleFlight()
-  const background = (exchange: Exchange, work: () => Promise<unknown>) => {
-    work().catch((error: unknown) => {
-      engine.counters.failed++
-      engine.emit('request-finished', () => {
-        const { call, keyId, attempts, waited, startedAt } = exchange
-        const name = error instanceof Error ? error.name : String(error)
-        const duration = now() - startedAt
-        return {
-          keyId,
-          method: call.method,
-          url: urlOf(call),
-          status: null,
-          error: name,
-          attempts,
-          duration,
-          waited,
-          fromCache: false,
-        }
-      })
-    })
-  }
-  return {
-    send: cacheLayer({ engine, clock, settings: settings.cache, cache, keys, flights, background, urlOf })(retried),
-    urlOf,
-  }
+  const layer = cacheLayer({ engine, clock, settings: settings.cache, cache, keys, flights, background, urlOf })
+  return { send: layer(retried), urlOf }
 }
 
 function newExchange(call: Call, signal: AbortSignal | undefined, startedAt: number): Exchange {
@@ -202,7 +252,8 @@ function newExchange(call: Call, signal: AbortSignal | undefined, startedAt: num
 }
 
 /** Joins the `total` timeout to the caller's signal; taken away again when the response is there, whose body has no deadline. */
-function startTotal(clock: Clock, milliseconds: number, signal: AbortSignal | undefined) {
+function startTotal(clock: Clock, milliseconds: number | undefined, signal: AbortSignal | undefined) {
+  if (milliseconds === undefined) return { signal, clear() {} }
   const controller = new AbortController()
   const clear = clock.schedule(() => {
     controller.abort(new KeypoolTimeoutError(`No answer within timeout.total (${formatDuration(milliseconds)}).`))

@@ -1,4 +1,7 @@
-/** One stored response. Plain data: a store may serialise it as it likes. All times are in milliseconds. */
+/**
+ * One stored response. Plain data but for the bytes of `body`: a store that keeps text must turn them into text and
+ * back. An entry that comes back as something else is a miss. All times are in milliseconds.
+ */
 export interface CacheEntry {
   /** Tells the variants of one URL apart: what the response was selected by (RFC 9111 section 4.1). */
   readonly variant: string
@@ -7,11 +10,10 @@ export interface CacheEntry {
   readonly status: number
   readonly statusText: string
   readonly headers: readonly (readonly [name: string, value: string])[]
-  /** The URL that the response came from, after redirects, without any key. */
+  /** The URL that the response came from, without any key. */
   readonly url: string
-  readonly redirected: boolean
-  /** `null` for a response that has none (204, or to HEAD). */
-  readonly body: Uint8Array<ArrayBuffer> | null
+  /** Bytes, whatever the store made of them meanwhile; `null` for a response that has none (204, or to HEAD). */
+  readonly body: Uint8Array | null
   /** When it was received or last confirmed, since the epoch, and how old it was then (RFC 9111 section 4.2.3). */
   readonly receivedAt: number
   readonly initialAge: number
@@ -30,13 +32,15 @@ export interface CacheEntry {
 export type CacheRecord = readonly CacheEntry[]
 
 /**
- * Where responses are kept. Methods may answer at once or with a promise; a failure counts as a miss.
+ * Where responses are kept. Methods may answer at once or with a promise; a failure counts as a miss, and so does
+ * an answer that takes more than a second.
  *
  * Keys are strings without secrets: a method and a URL, with the hash of the body for POST.
  */
 export interface CacheStore {
-  get(key: string): CacheRecord | undefined | Promise<CacheRecord | undefined>
+  /** Nothing, in whatever form, is a miss. */
+  get(key: string): CacheRecord | null | undefined | Promise<CacheRecord | null | undefined>
   /** `ttl`: for how many milliseconds the record can be of use at all; the store may drop it after that, or before. */
-  set(key: string, record: CacheRecord, ttl: number): void | Promise<void>
-  delete(key: string): void | Promise<void>
+  set(key: string, record: CacheRecord, ttl: number): unknown
+  delete(key: string): unknown
 }

@@ -28,7 +28,13 @@ export type Freshness = Pick<
 /** How fresh a response is, by RFC 9111 section 4.2 as a private cache reads it; `undefined` if it may not be stored. */
 export function freshnessOf(received: Received, defaults: FreshnessDefaults): Freshness | undefined {
   const control = parseCacheControl(received.headers.get('cache-control'))
-  if (received.status === 206 || received.headers.get('vary')?.includes('*')) return undefined
+  // Partial content is not put together here, and a redirect is followed anew by each request.
+  if (
+    received.status === 206 ||
+    (received.status >= 300 && received.status < 400) ||
+    received.headers.get('vary')?.includes('*')
+  )
+    return undefined
   const policy = new CachePolicy(
     // POST is stored by the user's word alone, which the library can't know.
     { method: received.method === 'HEAD' ? 'HEAD' : 'GET', url: '', headers: plain(received.requestHeaders) },
@@ -79,11 +85,13 @@ export function ageOf(entry: CacheEntry, now: number): number {
 export function usefulFor(entry: CacheEntry, now: number): number {
   const stale = Math.max(entry.staleWhileRevalidate, entry.staleIfError)
   const left = entry.lifetime + stale - ageOf(entry, now)
-  return hasValidator(entry) ? Math.max(left, 0) + VALIDATED : left
+  // What was fresh once may stand in when every key is exhausted.
+  const mayStandIn = entry.lifetime > 0 && entry.revalidate === 'may-be-stale'
+  return hasValidator(entry) || mayStandIn ? Math.max(left, 0) + KEPT : left
 }
 
-/** A week: how long a response with a validator is kept beyond its time. */
-const VALIDATED = 7 * 86_400_000
+/** A week: how long a response is kept beyond its time that can be confirmed, or may stand in for a new one. */
+const KEPT = 7 * 86_400_000
 
 export function hasValidator({ headers }: Pick<CacheEntry, 'headers'>): boolean {
   return headers.some(([name]) => name === 'etag' || name === 'last-modified')

@@ -23,7 +23,8 @@ const CONDITIONAL = ['if-none-match', 'if-modified-since', 'if-match', 'if-unmod
 /** Reads what a request says of caching: the mode, `Cache-Control`, `Pragma`, and conditions of its own. */
 export function wishOf(cache: RequestCache, headers: Headers): CacheWish {
   const control = parseCacheControl(headers.get('cache-control'))
-  if (cache === 'default' && CONDITIONAL.some(name => headers.has(name))) return { mode: 'no-store', control }
+  // In any mode: a 304 to the caller's condition would say nothing about what is stored here.
+  if (CONDITIONAL.some(name => headers.has(name))) return { mode: 'no-store', control }
   if (headers.has('range')) return { mode: 'no-store', control }
   if ('no-store' in control) return { mode: 'no-store', control }
   if (cache !== 'default') return { mode: cache, control }

@@ -1,36 +1,40 @@
+import { abortable } from '../clock.js'
 import type { CacheEntry } from './cache-store.js'
+
+/**
+ * What came of a request that others wait for: a response for all; nothing that may be shared, so that each must ask
+ * for itself; or nothing at all (an abort, a failure), so that the next may try for all.
+ */
+export type Landing =
+  | { readonly kind: 'shared'; readonly entry: CacheEntry }
+  | { readonly kind: 'unshared' }
+  | { readonly kind: 'failed' }
 
 /** A request on its way whose response may serve others. */
 export interface Flight {
   /** How many wait for it. */
   readonly waiting: number
-  /** What came of it: a response to share, or nothing that others can use. The first word counts. */
-  land(entry: CacheEntry | undefined): void
+  /** Whether what it brings was changed on the server meanwhile, as far as anyone here knows: not to be stored. */
+  readonly outdated: boolean
+  /** What came of it; the first word counts. */
+  land(landing: Landing): void
 }
 
 /** Lets equal requests wait for the first of them. */
 export class SingleFlight {
-  readonly #flights = new Map<
-    string,
-    { readonly key: string; waiting: number; readonly landed: Promise<CacheEntry | undefined> }
-  >()
+  readonly #flights = new Map<string, { key: string; waiting: number; outdated: boolean; landed: Promise<Landing> }>()
+  /** Also those that nobody can join any more. */
+  readonly #underWay = new Map<string, Set<{ outdated: boolean }>>()
 
-  /** The response of an equal request on its way; `undefined` if there is none, or nothing came of it. */
-  async join(name: string, signal: AbortSignal | undefined): Promise<CacheEntry | undefined> {
+  /** What comes of an equal request on its way; `undefined` if there is none. @throws the signal's reason */
+  async join(name: string, signal: AbortSignal | undefined): Promise<Landing | undefined> {
     const flight = this.#flights.get(name)
     if (!flight) return undefined
     flight.waiting++
-    let stop: (() => void) | undefined
     try {
-      if (!signal) return await flight.landed
-      const aborted = new Promise<never>((_, reject) => {
-        stop = () => reject(signal.reason)
-        signal.addEventListener('abort', stop, { once: true })
-      })
-      return await Promise.race([flight.landed, aborted])
+      return await abortable(flight.landed, signal)
     } finally {
       flight.waiting--
-      if (stop) signal?.removeEventListener('abort', stop)
     }
   }
 
@@ -40,25 +44,33 @@ export class SingleFlight {
 
   /** Announces a request; others may join until it lands. */
   start(name: string, key: string): Flight {
-    let land!: (entry: CacheEntry | undefined) => void
-    const landed = new Promise<CacheEntry | undefined>(resolve => {
+    let land!: (landing: Landing) => void
+    const landed = new Promise<Landing>(resolve => {
       land = resolve
     })
-    const flight = { key, waiting: 0, landed }
+    const flight = { key, waiting: 0, outdated: false, landed }
     this.#flights.set(name, flight)
+    const underWay = this.#underWay.get(key) ?? new Set()
+    this.#underWay.set(key, underWay.add(flight))
     return {
       get waiting() {
         return flight.waiting
       },
-      land: entry => {
+      get outdated() {
+        return flight.outdated
+      },
+      land: landing => {
         if (this.#flights.get(name) === flight) this.#flights.delete(name)
-        land(entry)
+        underWay.delete(flight)
+        if (underWay.size === 0) this.#underWay.delete(key)
+        land(flight.outdated && landing.kind === 'shared' ? { kind: 'unshared' } : landing)
       },
     }
   }
 
-  /** What is on its way to this key is out of date before it arrives: nobody joins it any more. */
+  /** What is on its way to this key is out of date before it arrives: nobody joins it any more, and it is not stored. */
   forget(key: string): void {
+    for (const flight of this.#underWay.get(key) ?? []) flight.outdated = true
     for (const [name, flight] of this.#flights) if (flight.key === key) this.#flights.delete(name)
   }
 }

@@ -29,7 +29,10 @@ export function isRedirect({ status }: Response): boolean {
 /** Where a response redirects to, as its header says; `undefined` if it is no redirect. */
 export function locationOf(response: Response): string | undefined {
   if (!isRedirect(response)) return undefined
-  return response.headers.get('location') ?? undefined
+  const location = response.headers.get('location') ?? undefined
+  // A header's bytes come as Latin-1; URLs are UTF-8.
+  if (location === undefined || !/[\x80-\xff]/.test(location)) return location
+  return new TextDecoder().decode(Uint8Array.from(location, character => character.charCodeAt(0)))
 }
 
 /**

@@ -1,5 +1,8 @@
+import { concat } from './call-body.js'
+
 /** What `new Response()` can't be told: these belong to responses that came from a network. */
 export interface ResponseFacts {
+  readonly statusText: string
   readonly url: string
   readonly redirected: boolean
   readonly type: ResponseType
@@ -16,6 +19,7 @@ export function hasNullBody(status: number): boolean {
 export function withFacts(response: Response, facts: ResponseFacts): Response {
   const define = (name: string, value: unknown) => ({ value, configurable: true, name })
   Object.defineProperties(response, {
+    statusText: define('statusText', facts.statusText),
     url: define('url', facts.url),
     redirected: define('redirected', facts.redirected),
     type: define('type', facts.type),
@@ -33,7 +37,8 @@ export function withFacts(response: Response, facts: ResponseFacts): Response {
 /** The same response with another body in the place of its own. */
 export function withBody(response: Response, body: ReadableStream<Uint8Array> | null): Response {
   const { status, statusText, headers, url, redirected, type } = response
-  return withFacts(new Response(body, { status, statusText, headers }), { url, redirected, type })
+  // Not the reason phrase: servers send bytes in it that the constructor refuses.
+  return withFacts(new Response(body, { status, headers }), { statusText, url, redirected, type })
 }
 
 /** Whether a response can be made anew at all: the constructor takes statuses from 200 to 599 only. */
@@ -63,8 +68,9 @@ export interface BodyWatch {
  * Beyond that the reader sets the pace. A body that nobody can reach any more counts as cut.
  */
 export function watchBody(response: Response, watch: BodyWatch): Response {
-  if (response.body === null || !canRemake(response)) {
-    watch.whole?.()
+  if (response.body === null || response.body.locked || !canRemake(response)) {
+    if (response.body === null) watch.whole?.()
+    else watch.cut?.()
     return response
   }
   const state = new WatchedBody(response.body.getReader(), watch)
@@ -74,7 +80,8 @@ export function watchBody(response: Response, watch: BodyWatch): Response {
       pull: (controller: ReadableByteStreamController) => state.pull(controller),
       cancel: (reason: unknown) => state.cancel(reason),
     } as never,
-    { highWaterMark: watch.ahead ?? READ_AHEAD },
+    // One more than the bound: a body of just that length must be seen to end.
+    { highWaterMark: (watch.ahead ?? READ_AHEAD) + 1 },
   )
   dropped.register(stream, state)
   return withBody(response, stream)
@@ -126,24 +133,53 @@ class WatchedBody {
   }
 }
 
+/** How long a body that nobody wants may take to come in, in milliseconds. */
+const PATIENCE = 1_000
+
 /**
  * Lets go of a response that nobody will read: takes in a small body, so that its connection can serve again, and
- * cancels a large one.
+ * cancels one that is large or slow. Settles when the server has nothing more to send.
  */
-export async function discard(response: Response, bound = READ_AHEAD): Promise<void> {
-  if (response.body === null || response.body.locked) return
+export async function discard(response: Response, bound = READ_AHEAD, patience = PATIENCE): Promise<void> {
+  await takeIn(response, bound, patience)
+}
+
+/** A response with its body in memory, so that it holds no connection; a body that is large or slow is cut to nothing. */
+export async function detach(response: Response): Promise<Response> {
+  const body = await takeIn(response, READ_AHEAD, PATIENCE)
+  if (response.body === null || !canRemake(response)) return response
+  return withBody(response, new Response(body ?? '').body)
+}
+
+/** The whole body; `undefined` if it is large, slow or fails, and then it is cancelled. */
+async function takeIn(
+  response: Response,
+  bound: number,
+  patience: number,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  if (response.body === null || response.body.locked) return undefined
   const reader = response.body.getReader()
+  const chunks: Uint8Array[] = []
+  let size = 0
+  const timer = setTimeout(() => void reader.cancel().catch(noOneToTell), patience)
   try {
-    for (let size = 0; size <= bound; ) {
+    while (size <= bound) {
       const { done, value } = await reader.read()
-      if (done) return
+      if (done) return concat(chunks, size)
+      chunks.push(value)
       size += value.byteLength
     }
     await reader.cancel()
   } catch {
     // The connection broke under a body that nobody wanted: there is no one to tell, and nothing is lost.
+  } finally {
+    clearTimeout(timer)
   }
+  return undefined
 }
+
+/** A body that nobody wanted could not be cancelled: it is broken already. */
+function noOneToTell(): void {}
 
 /** The beginning of a body as text, and the response, whole again. */
 export async function peek(

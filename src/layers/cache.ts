@@ -4,7 +4,7 @@ import { ageOf, hasValidator } from '../cache/freshness.js'
 import type { ResponseCache } from '../cache/response-cache.js'
 import { type CacheWish, conditionsFor, decideReuse, mayServeStale, wishOf } from '../cache/reuse.js'
 import type { SingleFlight } from '../cache/single-flight.js'
-import type { Clock } from '../clock.js'
+import { abortable, type Clock } from '../clock.js'
 import { KeypoolError } from '../errors.js'
 import type { CacheHitEvent, CacheMissedEvent } from '../events.js'
 import type { Exchange } from '../exchange.js'
@@ -20,8 +20,8 @@ export interface CacheLayerOptions {
   readonly cache: ResponseCache
   readonly keys: CacheKeys
   readonly flights: SingleFlight
-  /** Sends a request that no caller waits for. */
-  background(exchange: Exchange, send: () => Promise<unknown>): void
+  /** Sends a request once more, without a caller who waits for it. */
+  background(exchange: Exchange, send: (unattended: Exchange) => Promise<unknown>): void
   urlOf(call: Call): string
 }
 
@@ -43,7 +43,7 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
         const response = await next(exchange)
         return await cache.keep(response, { call: exchange.call, key, keyId: exchange.keyId, requestedAt }, flight)
       } catch (error) {
-        flight.land(undefined)
+        flight.land({ kind: 'failed' })
         throw error
       }
     }
@@ -68,20 +68,20 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
         const from = { call, key, keyId: exchange.keyId, requestedAt }
         if (response.status === 304) {
           void discard(response)
-          const confirmed = await cache.confirm(entry, response, from)
-          flight.land(confirmed)
+          const confirmed = cache.confirm(entry, response, from, flight)
+          flight.land({ kind: 'shared', entry: confirmed })
           counters.cache.revalidated++
           return serve(exchange, confirmed, 'revalidated')
         }
         if (mustFallBack(exchange, entry, response)) {
           void discard(response)
-          flight.land(undefined)
+          flight.land({ kind: 'failed' })
           return serve(exchange, entry, 'stale')
         }
         missed(exchange.call, 'changed')
         return await cache.keep(response, from, flight)
       } catch (error) {
-        flight.land(undefined)
+        flight.land({ kind: 'failed' })
         return fallBack(exchange, entry, error)
       }
     }
@@ -140,31 +140,38 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
       emit('cache-missed', () => ({ method: call.method, url: urlOf(call), why }))
     }
 
+    /** RFC 9111 section 5.2.1.7. */
+    function gatewayTimeout(call: Call, why: CacheMissedEvent['why']): Response {
+      missed(call, why)
+      return new Response(null, { status: 504, statusText: 'Gateway Timeout' })
+    }
+
     /** An answer of the store, of another call that is on its way, or of the server. */
     async function answer(exchange: Exchange, wish: CacheWish, key: string, flightName: string): Promise<Response> {
       const { call } = exchange
-      const entry = await cache.find(key, call)
+      const entry = await abortable(cache.find(key, call), exchange.signal)
       if (!entry) {
         if (wish.mode === 'only-if-cached')
           throw new TypeError('fetch failed', { cause: new Error("cache mode 'only-if-cached' and nothing stored") })
-        if ('only-if-cached' in wish.control) return new Response(null, { status: 504, statusText: 'Gateway Timeout' })
+        if ('only-if-cached' in wish.control) return gatewayTimeout(call, 'absent')
       } else {
         const reuse = decideReuse(entry, wish, clock.now())
         if (reuse.kind === 'serve') {
           return serve(exchange, entry, ageOf(entry, clock.now()) < entry.lifetime ? 'fresh' : 'stale')
         }
-        if ('only-if-cached' in wish.control) return new Response(null, { status: 504, statusText: 'Gateway Timeout' })
+        if ('only-if-cached' in wish.control) return gatewayTimeout(call, 'stale')
         if (reuse.kind === 'serve-stale') {
           if (!flights.isUnderWay(flightName)) {
-            const unattended = { ...exchange, attended: false, signal: undefined, call: { ...call, signal: undefined } }
-            background(unattended, () => discardWhole(revalidate(unattended, key, flightName, entry)))
+            background(exchange, unattended => discardWhole(revalidate(unattended, key, flightName, entry)))
           }
           return serve(exchange, entry, 'stale')
         }
       }
-      if (wish.mode === 'default' && flights.isUnderWay(flightName)) {
-        const joined = await flights.join(flightName, exchange.signal)
-        if (joined) return serve(exchange, joined, 'joined')
+      while (wish.mode === 'default' && flights.isUnderWay(flightName)) {
+        const landing = await flights.join(flightName, exchange.signal)
+        if (landing?.kind === 'shared') return serve(exchange, landing.entry, 'joined')
+        // After a failure, the first to come here sends, and the others join that.
+        if (landing?.kind === 'unshared') break
       }
       // From here to the announcement of the flight nothing may be awaited: equal calls would pass each other by.
       if (entry) return revalidate(exchange, key, flightName, entry)
@@ -172,7 +179,7 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
       return load(exchange, key, flightName)
     }
 
-    async function invalidate(call: Call, response: Response): Promise<void> {
+    function invalidate(call: Call, response: Response): void {
       // RFC 9111 section 4.4: only what succeeded, and only URLs of the same origin.
       if (response.status < 200 || response.status >= 400) return
       const urls = [call.url]
@@ -186,21 +193,25 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
       for (const url of urls) {
         for (const method of ['GET', 'HEAD'] as const) {
           flights.forget(keys.keyOfUrl(url, method))
-          await cache.remove(keys.keyOfUrl(url, method))
+          cache.remove(keys.keyOfUrl(url, method))
         }
       }
     }
 
     return async function cached(exchange) {
       const { call } = exchange
+      // Redirects that the caller wants to see, and digests, are for the answer of the server itself.
+      const isPlain = call.redirect === 'follow' && !call.rest.integrity
       const isCached =
-        settings.methods.has(call.method) && settings.only?.({ method: call.method, url: urlOf(call) }) !== false
+        isPlain &&
+        settings.methods.has(call.method) &&
+        settings.only?.({ method: call.method, url: urlOf(call) }) !== false
       const wish = wishOf(call.cache, call.headers)
       const key = isCached && wish.mode !== 'no-store' ? await keys.keyOf(call) : undefined
       if (key === undefined) {
         if (isCached) missed(call, 'bypassed')
         const response = await next(exchange)
-        if (!SAFE.has(call.method) && !isCached) await invalidate(call, response)
+        if (!SAFE.has(call.method) && !settings.methods.has(call.method)) invalidate(call, response)
         return response
       }
       const flightName = keys.flightOf(key, call)

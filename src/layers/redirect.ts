@@ -13,6 +13,7 @@ import {
 import { discard, withFacts } from '../http/response.js'
 import type { Lease } from '../pool/lease.js'
 import type { PooledKey } from '../pool/pooled-key.js'
+import { redactError } from '../redact.js'
 
 /** One request to one URL, with a key where the URL is the key's to have. */
 export interface Hop {
@@ -67,58 +68,53 @@ export function followRedirects(host: RedirectHost): (send: Send) => (call: Call
         lease,
         native: false,
       }
-      for (let count = 0; ; count++) {
-        const response = await send(hop).catch(error => {
-          lease?.end()
-          throw error
-        })
-        if (call.redirect === 'error' && (response.type === 'opaqueredirect' || isRedirect(response))) {
-          void discard(response)
-          lease?.end()
-          throw redirectError('unexpected redirect')
-        }
-        if (isOpaqueRedirect(response, call)) {
-          if (!host.safeWithNativeRedirects) {
-            lease?.end()
-            throw redirectError('this platform hides redirects, and would carry the key to wherever they lead')
+      try {
+        for (let count = 0; ; count++) {
+          const response = await send(hop)
+          if (call.redirect === 'error' && (response.type === 'opaqueredirect' || isRedirect(response))) {
+            await discard(response)
+            throw redirectError('unexpected redirect')
           }
-          hop = { ...hop, native: true }
-          continue
-        }
-        const location = call.redirect === 'follow' ? locationOf(response) : undefined
-        if (location === undefined) {
-          return { response: count === 0 ? response : withFacts(response, arrivedBy(response)), lease }
-        }
-        void discard(response)
-        try {
+          if (isOpaqueRedirect(response, call)) {
+            if (!host.safeWithNativeRedirects) {
+              throw redirectError('this platform hides redirects, and would carry the key to wherever they lead')
+            }
+            hop = { ...hop, native: true }
+            continue
+          }
+          const location = call.redirect === 'follow' ? locationOf(response) : undefined
+          if (location === undefined) {
+            return { response: count === 0 ? response : withFacts(response, arrivedBy(response)), lease }
+          }
+          // To the end, as the permit of this hop is given back next: the server must have nothing more to send.
+          await discard(response)
           if (count === REDIRECT_LIMIT) throw redirectError('redirect count exceeded')
-          const body = { present: hop.withBody && call.body.kind !== 'none', replayable: canReplay(call.body) }
-          const next = nextAfterRedirect(response.status, location, hop, body)
+          const next = nextAfterRedirect(response.status, location, hop, bodyOf(hop))
           const headers = new Headers(hop.headers)
           if (next.dropBody) for (const name of BODY_HEADERS) headers.delete(name)
           if (next.crossOrigin) for (const name of ORIGIN_HEADERS) headers.delete(name)
           let { url } = next
-          if (lease && host.mayTravel(lease.key, originOf(url), originOf(hop.url))) lease = await host.renew(lease)
-          else if (lease) {
+          if (lease && host.mayTravel(lease.key, originOf(url), originOf(hop.url))) {
+            lease = await host.renew(lease)
+          } else if (lease) {
             url = host.withoutKey(url, lease.key)
             lease.end()
             lease = undefined
           }
-          hop = {
-            call,
-            url,
-            method: next.method,
-            headers,
-            withBody: hop.withBody && !next.dropBody,
-            lease,
-            native: false,
-          }
-        } catch (error) {
-          lease?.end()
-          throw error
+          const withBody = hop.withBody && !next.dropBody
+          hop = { call, url, method: next.method, headers, withBody, lease, native: false }
         }
+      } catch (error) {
+        lease?.end()
+        // What is wrong with a location is told with the location, and the server may have put the key into it.
+        throw redactError(error, first.key.secret)
       }
     }
+}
+
+/** What of the body is at stake in a redirect. */
+function bodyOf({ withBody, call: { body } }: Hop) {
+  return { present: withBody && body.kind !== 'none', replayable: canReplay(body) }
 }
 
 /** In browsers a redirect that is not followed natively shows nothing of itself. */
@@ -126,6 +122,6 @@ function isOpaqueRedirect(response: Response, call: Call): boolean {
   return response.type === 'opaqueredirect' && call.redirect === 'follow'
 }
 
-function arrivedBy({ url, type }: Response) {
-  return { url, type, redirected: true }
+function arrivedBy({ statusText, url, type }: Response) {
+  return { statusText, url, type, redirected: true }
 }

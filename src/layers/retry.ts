@@ -54,6 +54,7 @@ export function retry(
   ): Promise<boolean> {
     const { call } = exchange
     const asked = outcome.kind === 'trouble' ? (outcome.wait ?? 0) : 0
+    if (engine.scheduler.isClosed) return false
     // Coming back before the server wants it is no use to anyone: its answer stands.
     if (asked > maxWait) return false
     const response = outcome.kind === 'failed' ? undefined : outcome.response
@@ -69,6 +70,7 @@ export function retry(
       delay: wait,
       error: error === undefined ? null : error instanceof Error ? error.message : String(error),
     }))
+    // Within bounds of size and time: it may hold a permit that the retry needs.
     if (response) void discard(response)
     await delay(clock, wait, exchange.signal)
     return true

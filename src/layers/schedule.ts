@@ -6,7 +6,7 @@ import type { Exchange } from '../exchange.js'
 import type { Call } from '../http/call.js'
 import { canReplay } from '../http/call-body.js'
 import { exhaustedResponse } from '../http/exhausted-response.js'
-import { discard, peek, watchBody } from '../http/response.js'
+import { detach, peek, watchBody } from '../http/response.js'
 import type { Engine } from '../pool/create-pool.js'
 import type { Demand } from '../pool/demand.js'
 import type { Lease } from '../pool/lease.js'
@@ -26,6 +26,13 @@ export interface ScheduleOptions {
   readonly maxWait: number
   /** The call's URL as events may show it. */
   urlOf(call: Call): string
+}
+
+/** The refusal that a request has last met, its body in memory. */
+interface Refused {
+  readonly response: Promise<Response>
+  readonly keyId: string
+  readonly cause: Cause
 }
 
 /** One attempt with one key, after redirects. */
@@ -86,21 +93,36 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
     return { ...outcome, response: watchBody(outcome.response, { whole: end, cut: end }) }
   }
 
+  /** Gives a refused lease back when the server has nothing more to send, and keeps what it said. */
+  function setAside(response: Response, lease: Lease): Promise<Response> {
+    const detached = detach(response)
+    if (lease.holdsConcurrency) void detached.finally(() => lease.end())
+    else lease.end()
+    return detached
+  }
+
+  /** What a call gets that finds no key. */
+  async function withoutKey(exchange: Exchange, error: unknown, refused: Refused | undefined): Promise<Settled> {
+    const last = await refused?.response
+    if (KeypoolError.is(error, 'ERR_CLOSED') && last) return { kind: 'answer', response: last }
+    if (!KeypoolError.is(error, 'ERR_POOL_EXHAUSTED')) throw error
+    if (onExhausted === 'respond') {
+      exchange.exhausted = true
+      return { kind: 'answer', response: last ?? exhaustedResponse(error, clock.now()) }
+    }
+    throw last ? error.after(last) : error
+  }
+
   return attempt =>
     async function schedule(exchange) {
       const { call } = exchange
-      let refused: { response: Response; keyId: string; cause: Cause } | undefined
+      let refused: Refused | undefined
       for (;;) {
         let lease: Lease
         try {
           lease = await borrow(exchange)
         } catch (error) {
-          if (KeypoolError.is(error, 'ERR_POOL_EXHAUSTED') && onExhausted === 'respond') {
-            exchange.exhausted = true
-            return { kind: 'answer', response: refused?.response ?? exhaustedResponse(error, clock.now()) }
-          }
-          if (refused) void discard(refused.response)
-          throw error
+          return withoutKey(exchange, error, refused)
         }
         const keyId = lease.key.id
         if (refused && refused.keyId !== keyId) {
@@ -108,26 +130,26 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
           counters.rotations++
           emit('key-rotated', () => ({ keyId, previousKeyId, cause, method: call.method, url: urlOf(call) }))
         }
-        if (refused) void discard(refused.response)
-        refused = undefined
         exchange.attempts++
         exchange.keyId = keyId
 
-        let arrival: Arrival
+        let last: Lease | undefined = lease
         let outcome: Outcome
         try {
-          arrival = await attempt(exchange, lease)
+          const arrival = await attempt(exchange, lease)
+          last = arrival.lease
           // Another origin's answer, after a redirect, says nothing about the key.
-          outcome = arrival.lease ? await read(arrival.response) : { kind: 'answer', response: arrival.response }
+          if (!last) return { kind: 'answer', response: arrival.response }
+          outcome = await read(arrival.response)
         } catch (error) {
-          lease.end()
+          last?.end()
           if (exchange.signal?.aborted) throw exchange.signal.reason
-          // It was not the sending that failed: the user's own `auth`, or the wait for a redirect's permit.
+          // The key went away between two hops of a redirect: another may do.
+          if (KeypoolError.is(error, 'ERR_POOL_EXHAUSTED') && canReplay(call.body)) continue
+          // It was not the sending that failed, but the user's own `auth`, or the wait for a redirect's permit.
           if (!lease.left || KeypoolError.is(error, 'ERR_POOL_EXHAUSTED')) throw error
           return { kind: 'failed', error }
         }
-        const last = arrival.lease
-        if (!last) return outcome as Settled
         switch (outcome.kind) {
           case 'answer':
             health.succeeded(last)
@@ -146,15 +168,10 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
             health.rejected(last, outcome.response.status)
             break
         }
-        last.end()
         // What can't be sent again has had its one chance: its answer is the caller's.
-        if (!canReplay(call.body)) return { kind: 'answer', response: outcome.response }
-        refused = {
-          response: outcome.response,
-          keyId,
-          cause: outcome.kind === 'refused' ? outcome.cause : 'invalid-key',
-        }
-        if (onExhausted === 'throw') void discard(outcome.response)
+        if (!canReplay(call.body)) return endWithBody({ kind: 'answer', response: outcome.response }, last)
+        const cause = outcome.kind === 'refused' ? outcome.cause : 'invalid-key'
+        refused = { response: setAside(outcome.response, last), keyId, cause }
       }
     }
 }

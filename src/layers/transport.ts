@@ -1,10 +1,11 @@
-import type { Clock } from '../clock.js'
+import { abortable, type Clock } from '../clock.js'
 import { formatDuration } from '../duration.js'
 import { KeypoolTimeoutError } from '../errors.js'
 import { type Authoriser, authoriseByFunction, type Outgoing } from '../http/authorise.js'
 import type { Call } from '../http/call.js'
 import { withFacts } from '../http/response.js'
 import type { Auth } from '../options.js'
+import type { PooledKey } from '../pool/pooled-key.js'
 import { redactError } from '../redact.js'
 import type { Hop, Send } from './redirect.js'
 
@@ -12,6 +13,8 @@ export interface TransportOptions {
   readonly fetch: typeof globalThis.fetch
   readonly clock: Clock
   readonly auth: Auth
+  /** Takes a key out of a URL. */
+  cleanUrl(url: string, key: PooledKey): string
   /** `undefined` where `auth` is a function. */
   readonly authoriser: Authoriser | undefined
   /** How long one attempt may take until its headers are there, in milliseconds. */
@@ -20,7 +23,16 @@ export interface TransportOptions {
 
 /** Puts the key in and sends: the one place where a key's value is read, and where the wrapped `fetch` is called. */
 export function transport(options: TransportOptions): (signal: AbortSignal | undefined) => Send {
-  const { fetch, clock, auth, authoriser, timeout } = options
+  const { fetch, clock, auth, authoriser, timeout, cleanUrl } = options
+
+  /** The response as it came, but for a URL that holds the key: as it was sent, or as the server sent it back. */
+  function withoutKey(response: Response, key: PooledKey): Response {
+    const url = cleanUrl(response.url, key)
+    if (url === response.url) return response
+    const { statusText, redirected, type } = response
+    return withFacts(response, { statusText, url, redirected, type })
+  }
+
   return signal =>
     async function send(hop) {
       const { call, lease } = hop
@@ -32,11 +44,11 @@ export function transport(options: TransportOptions): (signal: AbortSignal | und
         // Redirects are followed, or refused, one layer up: see there.
         const redirect: RequestRedirect = hop.native ? 'follow' : 'manual'
         const init = { ...call.rest, method: hop.method, headers: outgoing.headers, signal: attemptSignal, redirect }
-        const request = await withBodyOf(hop, outgoing.url, init)
+        const request = await abortable(withBodyOf(hop, outgoing.url, init), attemptSignal)
         let response: Response
         if (lease && typeof auth === 'function') {
           const plain = new Request(request.input, { ...request.init, signal: null })
-          const authorised = await authoriseByFunction(auth, plain, lease.key.secret)
+          const authorised = await abortable(authoriseByFunction(auth, plain, lease.key.secret), attemptSignal)
           attemptSignal?.throwIfAborted()
           lease.leaves()
           response = await fetch(authorised, { signal: attemptSignal, redirect, ...onlyRuntimeOptions(call) })
@@ -45,13 +57,7 @@ export function transport(options: TransportOptions): (signal: AbortSignal | und
           response = await fetch(request.input, request.init)
         }
         lease?.answered()
-        return authoriser && lease && authoriser.strip(response.url) !== response.url
-          ? withFacts(response, {
-              url: authoriser.strip(response.url),
-              redirected: response.redirected,
-              type: response.type,
-            })
-          : response
+        return lease ? withoutKey(response, lease.key) : response
       } catch (error) {
         // The wrapped fetch may put the URL that it was given, key and all, into its errors.
         throw lease ? redactError(error, lease.key.secret) : error

@@ -145,8 +145,13 @@ export function createPool(settings: Settings, clock: Clock): Engine {
     if (keyring.size === 0) return 'The pool has no keys.'
     const shown = causes.slice(0, 5).map(({ keyId, cause }) => `${keyId}: ${cause ?? 'at its limits'}`)
     const more = keyring.size > shown.length ? `, and ${keyring.size - shown.length} more` : ''
-    const when = retryAt ? `the first is back at ${retryAt.toISOString()}` : 'none comes back by itself'
-    return `No key became usable within maxWait (${formatDuration(settings.maxWait)}): ${shown.join(', ')}${more}; ${when}.`
+    const held = keyring.hope().kind === 'held'
+    const when = retryAt
+      ? `the first may be back at ${retryAt.toISOString()}`
+      : held
+        ? 'the first is free when a request on its way ends'
+        : 'none comes back before someone acts, or a later request finds that it is good again'
+    return `No key is usable within maxWait (${formatDuration(settings.maxWait)}): ${shown.join(', ')}${more}; ${when}.`
   }
 
   return {
@@ -207,10 +212,12 @@ function keysFrom({ keys }: Settings, registry: KeyRegistry, changed: () => void
     } catch (error) {
       throw failure(error)
     }
-    if (brought instanceof Promise) {
-      loading = brought.then(take).catch(error => {
-        throw failure(error)
-      })
+    if (isThenable(brought)) {
+      loading = Promise.resolve(brought)
+        .then(take)
+        .catch(error => {
+          throw failure(error)
+        })
       loading
         .finally(() => {
           loading = undefined
@@ -223,4 +230,8 @@ function keysFrom({ keys }: Settings, registry: KeyRegistry, changed: () => void
     refresh,
     ready: () => (loaded ? undefined : refresh()),
   }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as PromiseLike<unknown> | null)?.then === 'function'
 }

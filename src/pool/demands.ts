@@ -27,7 +27,7 @@ export function demands({ engine, settings, now, urlOf }: DemandsOptions) {
     const weigh = traits.costs().size > 0 ? weigher(call) : ONE
     return {
       weigh,
-      accepts: acceptor(call, weigh),
+      ...acceptor(call, weigh),
       prefers: preferredKeyId,
       mayProbe: call.body.kind !== 'stream' && (call.body.kind !== 'request' || canReplay(call.body)),
       rank: call.rank,
@@ -38,10 +38,10 @@ export function demands({ engine, settings, now, urlOf }: DemandsOptions) {
   }
 
   /** Which keys can serve a call at all; `undefined`, for speed, where all can. */
-  function acceptor(call: Call, weigh: Weigh): Demand['accepts'] {
+  function acceptor(call: Call, weigh: Weigh): Pick<Demand, 'accepts' | 'group'> {
     const elsewhere = traits.hasBaseUrls() && call.origin !== settings.firstOrigin
     const fitsAll = weigh === ONE || heaviest(weigh) <= traits.leastTokens()
-    if (fitsAll && !elsewhere) return undefined
+    if (fitsAll && !elsewhere) return { accepts: undefined, group: '' }
     const fits = (key: PooledKey) => fitsAll || key.quota.limiter.couldPass(weigh)
     if (!fitsAll && !traits.someKey(fits)) {
       throw new KeypoolError(
@@ -49,7 +49,8 @@ export function demands({ engine, settings, now, urlOf }: DemandsOptions) {
         "The request's cost is above what any key's limits could ever let pass.",
       )
     }
-    return key => !(elsewhere && key.baseUrl) && fits(key)
+    const group = `${elsewhere ? 'elsewhere' : ''} ${fitsAll ? '' : heaviest(weigh)}`
+    return { accepts: key => !(elsewhere && key.baseUrl) && fits(key), group }
   }
 
   function heaviest(weigh: Weigh): number {

@@ -1,6 +1,8 @@
+import { describe } from '../describe.js'
 import { InvalidOptionError, KeypoolError } from '../errors.js'
 import type { ResolvedLimit } from '../limiter/create-limiter.js'
 import type { Limiter } from '../limiter/limiter.js'
+import { redactText } from '../redact.js'
 import type { KeySettings } from '../settings.js'
 import type { Health } from './health.js'
 import type { Keyring } from './keyring.js'
@@ -36,12 +38,12 @@ export class KeyRegistry {
 
   /** @throws InvalidOptionError for an id or a value that is there already. */
   add(settings: KeySettings): PooledKey {
-    const { id, secret } = settings
+    const { id, secret, at } = settings
     if (id !== undefined && this.#keyring.get(id)) {
-      throw new InvalidOptionError('key.id', 'an id of its own', `'${id}', which another key has`)
+      throw new InvalidOptionError(`${at}.id`, 'an id of its own', `'${id}', which another key has`)
     }
     const twin = this.#byValue.get(secret.reveal())
-    if (twin) throw new InvalidOptionError('key.value', 'a key that is not in the pool', `the value of '${twin.id}'`)
+    if (twin) throw new InvalidOptionError(`${at}.value`, 'a key that is not in the pool', `the value of '${twin.id}'`)
     const key = new PooledKey({
       ...settings,
       id: id ?? this.#nextId(),
@@ -67,7 +69,10 @@ export class KeyRegistry {
   /** @throws KeypoolError with `ERR_UNKNOWN_KEY` */
   find(id: string): PooledKey {
     const key = this.#keyring.get(id)
-    if (!key) throw new KeypoolError('ERR_UNKNOWN_KEY', `No key has the id '${id}'.`)
+    if (!key) {
+      const what = this.isValue(id) ? 'given: it is the value of a key' : describe(id)
+      throw new KeypoolError('ERR_UNKNOWN_KEY', `No key has the id ${what}.`)
+    }
     return key
   }
 
@@ -76,19 +81,56 @@ export class KeyRegistry {
     return this.#byValue.has(text)
   }
 
-  /** Makes the pool hold what the program's function has brought: keys that stay keep their state. */
+  /** A text without the value of the key with this id. */
+  scrub(text: string, id: string | null): string {
+    const key = id === null ? undefined : this.#keyring.get(id)
+    return key ? redactText(text, key.secret) : text
+  }
+
+  /**
+   * Makes the pool hold what the program's function has brought: keys that stay keep their state.
+   *
+   * @throws InvalidOptionError for a list that can't be; the pool stays as it was
+   */
   replaceSourced(all: readonly KeySettings[]): void {
-    const values = new Set(all.map(({ secret }) => secret.reveal()))
-    for (const key of [...this.#fromSource]) if (!values.has(key.secret.reveal())) this.remove(key)
+    this.#checkAgainstOwn(all)
+    const byValue = new Map(all.map(settings => [settings.secret.reveal(), settings]))
+    // First what goes, so that a name that moves from one value to another is free.
+    for (const key of [...this.#fromSource]) {
+      const settings = byValue.get(key.secret.reveal())
+      if (!settings || (settings.id !== undefined && settings.id !== key.id)) this.remove(key)
+    }
+    // A group whose limits have changed begins a new bucket, with all of its keys.
+    for (const { group, limits } of all) {
+      if (group === undefined) continue
+      const known = this.#groups.get(group)
+      if (known && !sameLimits(known.limits, limits)) this.#groups.delete(group)
+    }
     for (const settings of all) {
       const known = this.#byValue.get(settings.secret.reveal())
-      if (known && (settings.id === undefined || settings.id === known.id)) {
-        this.#update(known, settings)
-        this.#fromSource.add(known)
-      } else {
-        if (known) this.remove(known)
-        this.#fromSource.add(this.add(settings))
+      if (known) this.#update(known, settings)
+      this.#fromSource.add(known ?? this.add(settings))
+    }
+  }
+
+  /** Refuses names that keys of the program's own have, before anything is changed. */
+  #checkAgainstOwn(all: readonly KeySettings[]): void {
+    for (const { id, secret, at } of all) {
+      const holder = id === undefined ? undefined : this.#keyring.get(id)
+      if (holder && !this.#fromSource.has(holder) && !secret.equals(holder.secret.reveal())) {
+        throw new InvalidOptionError(
+          `${at}.id`,
+          'an id of its own for each key',
+          `that of a key that was added: ${describe(id)}`,
+        )
       }
+    }
+    const groups = new Map<string, readonly ResolvedLimit[]>()
+    for (const { group, limits, at } of all) {
+      if (group === undefined) continue
+      const others = groups.get(group)
+      if (others && !sameLimits(others, limits)) throw groupError(at, group)
+      groups.set(group, limits)
     }
   }
 
@@ -106,6 +148,11 @@ export class KeyRegistry {
     this.#note(settings)
     const limitsChanged = !sameLimits(this.#limits.get(key) ?? [], settings.limits)
     const quota = limitsChanged || key.quota.group !== settings.group ? this.#quotaFor(settings) : key.quota
+    if (quota !== key.quota && quota.keys.size === 0) {
+      // What the server has said holds on, whatever the limits are now.
+      quota.cooldown = key.quota.cooldown
+      quota.refusals = key.quota.refusals
+    }
     this.#keyring.update(key, () => {
       key.quota = quota
       key.weight = settings.weight
@@ -119,11 +166,10 @@ export class KeyRegistry {
     if (standing.state === 'disabled' && standing.cause === 'expired') this.#health.enable(key)
   }
 
-  #quotaFor({ group, limits }: KeySettings): KeyQuota {
+  #quotaFor({ group, limits, at }: KeySettings): KeyQuota {
     const known = group === undefined ? undefined : this.#groups.get(group)
     if (known && !sameLimits(known.limits, limits)) {
-      const expected = `the limits that the others of group '${group}' have: they share one bucket`
-      throw new InvalidOptionError('key.limits', expected, 'other limits')
+      throw groupError(at, group!)
     }
     if (known) return known.quota
     const quota: KeyQuota = new Quota<PooledKey>(
@@ -148,7 +194,15 @@ function sameLimits(a: readonly ResolvedLimit[], b: readonly ResolvedLimit[]): b
     a.length === b.length &&
     a.every((limit, index) => {
       const other = b[index]! as Record<string, unknown>
-      return Object.entries(limit).every(([name, value]) => other[name] === value)
+      // A function that is made anew with each list is the same function, for all that one can tell.
+      return Object.entries(limit).every(
+        ([name, value]) => other[name] === value || (typeof value === 'function' && typeof other[name] === 'function'),
+      )
     })
   )
+}
+
+function groupError(at: string, group: string): InvalidOptionError {
+  const expected = `the limits that the others of group '${group}' have: they share one bucket`
+  return new InvalidOptionError(`${at}.limits`, expected, 'other limits')
 }

@@ -131,6 +131,14 @@ export class Keyring {
     this.#deferred.clear()
   }
 
+  /** Whether any of the keys that a request accepts is in use at all, now or later. */
+  mayServe({ accepts }: Demand): boolean {
+    for (const key of this.#keys.values()) {
+      if (key.place !== 'out' && key.place !== 'probe' && (!accepts || accepts(key))) return true
+    }
+    return false
+  }
+
   /**
    * What there is to wait for, as things stood when a request was last turned away.
    *

@@ -1,5 +1,6 @@
 import { withoutParameters } from '../http/authorise.js'
 import type { Call } from '../http/call.js'
+import { redactText } from '../redact.js'
 import type { Settings } from '../settings.js'
 import type { PooledKey } from './pooled-key.js'
 
@@ -28,13 +29,26 @@ export function routes({ origins, firstOrigin }: Pick<Settings, 'origins' | 'fir
       if (baseUrl) return origin === baseUrl.origin
       return origins === '*' ? origin === from : origins.has(origin)
     },
-    withoutKey: (url, { secret }) => withoutParameters(url, (_, value) => secret.equals(value)),
+    withoutKey(url, { secret }) {
+      // Whole parameters go; wherever else a server has put the value, something stands in its place.
+      return redactText(
+        withoutParameters(url, (_, value) => secret.equals(value)),
+        secret,
+        '***',
+      )
+    },
   }
 }
 
 /** The origin that `fetch` would ask; `undefined` where it is no http(s) URL at all, which is for `fetch` to say. */
 function originOfInput(input: RequestInfo | URL): string | undefined {
-  const text = typeof input === 'string' ? input : input instanceof Request ? input.url : String(input)
+  let text: string
+  try {
+    text = typeof input === 'string' ? input : input instanceof Request ? input.url : String(input)
+  } catch {
+    // No text at all: `fetch` says so in its own way.
+    return undefined
+  }
   const base = (globalThis as { location?: { href?: string } }).location?.href
   if (!URL.canParse(text, base)) return undefined
   const { protocol, origin } = new URL(text, base)

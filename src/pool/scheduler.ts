@@ -29,6 +29,7 @@ export class Scheduler {
   readonly #host: SchedulerHost
   readonly #queue = new WaitingQueue<Lease>(() => this.#left())
   #timer: { readonly at: number; readonly cancel: () => void } | undefined
+  #closed: (() => Error) | undefined
   #serving = false
   #again = false
   /** Whether the last turn let go as many as it may: there may be more to let go in the next. */
@@ -37,6 +38,10 @@ export class Scheduler {
   constructor(keyring: Keyring, host: SchedulerHost) {
     this.#keyring = keyring
     this.#host = host
+  }
+
+  get isClosed(): boolean {
+    return this.#closed !== undefined
   }
 
   get waiting(): number {
@@ -50,10 +55,12 @@ export class Scheduler {
    */
   acquire(demand: Demand): Lease | Promise<Lease> {
     demand.signal?.throwIfAborted()
+    if (this.#closed) throw this.#closed()
     if (!this.#queue.isAhead(demand.rank)) {
       const lease = this.#lend(demand)
       if (lease) return lease
     }
+    if (demand.accepts && !this.#keyring.mayServe(demand)) throw this.#host.exhausted()
     return new Promise((resolve, reject) => {
       this.#queue.join(new Waiter(demand, resolve, reject))
       this.serve()
@@ -80,8 +87,9 @@ export class Scheduler {
     this.#arm()
   }
 
-  /** Sends everyone in line away. */
+  /** Sends everyone in line away, and whoever comes later. */
   close(error: () => Error): void {
+    this.#closed = error
     for (const waiter of [...this.#queue.inOrder()]) {
       this.#queue.leave(waiter)
       waiter.reject(error())
@@ -92,7 +100,10 @@ export class Scheduler {
   /** Serves up to `most`, and says how many. */
   #serveInOrder(most: number): number {
     let served = 0
+    /** The groups for which there is no key: the rest of them need not look. */
+    const without = new Set<string>()
     for (const waiter of this.#queue.inOrder()) {
+      if (without.has(waiter.demand.group)) continue
       let lease: Lease | undefined
       try {
         lease = this.#lend(waiter.demand)
@@ -106,9 +117,10 @@ export class Scheduler {
         this.#queue.leave(waiter)
         waiter.resolve(lease)
         if (++served === most) return served
-      } else if (!waiter.demand.accepts) {
-        // No key for a request that takes any: none for those behind it.
-        return served
+      } else {
+        without.add(waiter.demand.group)
+        // No key for a request that takes any: none for those behind it. Nor for anyone when no group is left.
+        if (!waiter.demand.accepts || without.size >= this.#queue.groups) return served
       }
     }
     return served

@@ -32,6 +32,8 @@ export class WaitingQueue<Grant> {
     new LinkedList<Waiter<Grant>>(),
   ] as const
   readonly #deadlines = new MinHeap<Waiter<Grant>>((a, b) => a.demand.deadline < b.demand.deadline)
+  /** How many of each group are in line. */
+  readonly #groups = new Map<string, number>()
   readonly #signals = new Map<AbortSignal, { waiters: Set<Waiter<Grant>>; listener: () => void }>()
   readonly #onLeave: () => void
 
@@ -54,7 +56,14 @@ export class WaitingQueue<Grant> {
     return this.#ranks.some((list, index) => index <= rank && list.size > 0)
   }
 
+  /** The number of different groups in line. */
+  get groups(): number {
+    return this.#groups.size
+  }
+
   join(waiter: Waiter<Grant>): void {
+    const { group } = waiter.demand
+    this.#groups.set(group, (this.#groups.get(group) ?? 0) + 1)
     this.#ranks[waiter.demand.rank].append(waiter)
     this.#deadlines.push(waiter)
     const { signal } = waiter.demand
@@ -74,8 +83,7 @@ export class WaitingQueue<Grant> {
   }
 
   leave(waiter: Waiter<Grant>): void {
-    waiter.list!.remove(waiter)
-    this.#deadlines.remove(waiter)
+    this.#takeOut(waiter)
     const { signal } = waiter.demand
     if (signal) this.#unlisten(signal, waiter)
   }
@@ -90,6 +98,15 @@ export class WaitingQueue<Grant> {
     return overdue
   }
 
+  #takeOut(waiter: Waiter<Grant>): void {
+    waiter.list!.remove(waiter)
+    this.#deadlines.remove(waiter)
+    const { group } = waiter.demand
+    const left = this.#groups.get(group)! - 1
+    if (left === 0) this.#groups.delete(group)
+    else this.#groups.set(group, left)
+  }
+
   #listen(signal: AbortSignal, waiter: Waiter<Grant>): void {
     const known = this.#signals.get(signal)
     if (known) {
@@ -101,8 +118,7 @@ export class WaitingQueue<Grant> {
       // The signal has done its work: forget it whole, rather than once for each that leaves.
       this.#signals.delete(signal)
       for (const each of waiters) {
-        each.list!.remove(each)
-        this.#deadlines.remove(each)
+        this.#takeOut(each)
         each.reject(signal.reason)
       }
       this.#onLeave()

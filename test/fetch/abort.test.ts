@@ -156,4 +156,33 @@ describe('close', () => {
     await closing
     expect(await (await underWay).text()).toBe('done')
   })
+
+  it('is the end of rotating and retrying: the answer that came is the answer', async () => {
+    for (const status of [429, 503]) {
+      const server = await loopback(() => ({ status, delay: 60, body: `${status}` }))
+      const fetch = wrapFetch(globalThis.fetch, {
+        origins: server.url,
+        keys: ['a', 'b', 'c'],
+        retry: { retries: 5, minDelay: 1 },
+      })
+      const underWay = fetch(server.url)
+      while (server.received.length === 0) await pause(5)
+      await fetch.close()
+      expect(await (await underWay).text()).toBe(`${status}`)
+      expect(server.received).toHaveLength(1)
+    }
+  })
+
+  it('waits for what is done in the background', async () => {
+    const server = await loopback((_, count) => ({
+      headers: { 'cache-control': 'max-age=0, stale-while-revalidate=60' },
+      delay: count > 1 ? 100 : 0,
+    }))
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: ['a'] })
+    await (await fetch(server.url)).text()
+    await (await fetch(server.url)).text()
+    while (server.received.length < 2) await pause(5)
+    await fetch.close()
+    expect(fetch.pool.stats().inFlight).toBe(0)
+  })
 })

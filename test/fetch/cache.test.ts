@@ -156,6 +156,17 @@ describe('the cache', () => {
     expect(await strict.text('/x')).toBe('bad')
   })
 
+  it('serves stale when every key is exhausted, also where nothing could confirm it', async () => {
+    const server = await loopback((_, count) =>
+      count === 1 ? { body: 'good' } : { status: 429, headers: { 'retry-after': '600' } },
+    )
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: ['a'], maxWait: 10, cache: { ttl: 30 } })
+    expect(await (await fetch(server.url)).text()).toBe('good')
+    await pause(60)
+    for (let index = 0; index < 2; index++) expect(await (await fetch(server.url)).text()).toBe('good')
+    expect(server.received).toHaveLength(2)
+  })
+
   it('serves stale when every key is exhausted', async () => {
     for (const onExhausted of ['throw', 'respond'] as const) {
       const server = await loopback((_, count) =>
@@ -297,6 +308,111 @@ describe('the cache', () => {
   })
 })
 
+describe('the cache is not fooled', () => {
+  it('by redirects: each request follows them anew, and sees them where it asks to', async () => {
+    let target = '/v1'
+    const { server, fetch, text } = await cached(({ url }) =>
+      url === '/latest'
+        ? { status: 302, headers: { location: target, 'cache-control': 'max-age=60' } }
+        : { headers: fresh(), body: url },
+    )
+    expect(await text('/latest')).toBe('/v1')
+    target = '/v2'
+    expect(await text('/latest')).toBe('/v2')
+    expect((await fetch(`${server.url}/latest`, { redirect: 'manual' })).status).toBe(302)
+    await expect(fetch(`${server.url}/latest`, { redirect: 'error' })).rejects.toBeInstanceOf(TypeError)
+    expect(await text('/latest')).toBe('/v2')
+  })
+
+  it('by a caller’s own condition, in any mode', async () => {
+    let version = '1'
+    const { text, fetch, server } = await cached(({ headers }) =>
+      headers['if-none-match'] === `"${version}"`
+        ? { status: 304, headers: { etag: `"${version}"` } }
+        : { headers: { etag: `"${version}"`, 'cache-control': 'max-age=60' }, body: version },
+    )
+    expect(await text('/')).toBe('1')
+    version = '2'
+    const response = await fetch(`${server.url}/`, { cache: 'no-cache', headers: { 'if-none-match': '"2"' } })
+    expect(response.status).toBe(304)
+    expect(await text('/', { cache: 'no-cache' })).toBe('2')
+  })
+
+  it('by an answer that was on its way when the resource changed', async () => {
+    let value = 'old'
+    const { text } = await cached(async ({ method }) => {
+      if (method === 'POST') {
+        value = 'new'
+        return {}
+      }
+      const body = value
+      await pause(80)
+      return { headers: fresh(), body }
+    })
+    const early = text('/x')
+    await pause(20)
+    await text('/x', { method: 'POST' })
+    expect(await early).toBe('old')
+    expect(await text('/x')).toBe('new')
+  })
+
+  it('by integrity: what is checked comes from the server', async () => {
+    const { text, fetch, server } = await cached(() => ({ headers: fresh(), body: 'x' }))
+    await text('/x')
+    await expect(fetch(`${server.url}/x`, { integrity: 'sha256-AAAA' })).rejects.toBeInstanceOf(TypeError)
+  })
+
+  it.each([{}, 'text', [{}], [null], [{ status: 200 }]])('by a store that gives back %j', async nonsense => {
+    const deleted: string[] = []
+    const store: CacheStore = { get: () => nonsense as never, set: () => {}, delete: key => deleted.push(key) }
+    const { text, fetch } = await cached(() => ({ headers: fresh(), body: 'fine' }), { store })
+    expect(await text('/x')).toBe('fine')
+    expect(fetch.pool.stats().cache.storeErrors).toBeGreaterThan(0)
+    await pause(5)
+    expect(deleted.length).toBeGreaterThan(0)
+  })
+
+  it('by a key that the server puts into its fields', async () => {
+    const records = new Map<string, unknown>()
+    const store: CacheStore = { get: () => undefined, set: (key, record) => records.set(key, record), delete: () => {} }
+    const server = await loopback(({ url }) => ({ headers: fresh({ link: `<${url}&page=2>; rel=next` }) }))
+    const fetch = wrapFetch(globalThis.fetch, {
+      origins: server.url,
+      keys: ['a-secret-value'],
+      auth: { query: 'key' },
+      cache: { store },
+    })
+    await (await fetch(`${server.url}/x`)).text()
+    await pause(10)
+    expect(records.size).toBe(1)
+    expect(JSON.stringify([...records])).not.toContain('a-secret-value')
+  })
+
+  it('by variants that are stored at the same time', async () => {
+    const records = new Map<string, CacheRecord>()
+    const store: CacheStore = {
+      get: async key => {
+        await pause(5)
+        return records.get(key)
+      },
+      set: async (key, record) => {
+        await pause(5)
+        records.set(key, record)
+      },
+      delete: async key => records.delete(key),
+    }
+    const { text } = await cached(
+      ({ headers }) => ({ headers: fresh({ vary: 'accept-language' }), body: headers['accept-language']! }),
+      { store },
+    )
+    await Promise.all(
+      ['de', 'en', 'fr', 'it'].map(language => text('/x', { headers: { 'accept-language': language } })),
+    )
+    await pause(100)
+    expect([...records.values()][0]).toHaveLength(4)
+  })
+})
+
 describe('equal GETs in flight', () => {
   it('are one call, also where nothing says how fresh the answer is', async () => {
     const { server, text, events } = await cached((_, count) => ({ delay: 50, body: `answer ${count}` }))
@@ -319,6 +435,32 @@ describe('equal GETs in flight', () => {
     controller.abort()
     await expect(first).rejects.toMatchObject({ name: 'AbortError' })
     expect(await (await second).text()).toBe('mine')
+  })
+
+  it('are two calls, not a hundred, when the first is aborted', async () => {
+    const { server, fetch } = await cached((_, count) =>
+      count === 1 ? { delay: 5_000 } : { delay: 30, body: 'shared' },
+    )
+    const controller = new AbortController()
+    const first = fetch(server.url, { signal: controller.signal })
+    while (server.received.length === 0) await pause(5)
+    const others = Array.from({ length: 50 }, () => fetch(server.url))
+    await pause(20)
+    controller.abort()
+    await expect(first).rejects.toMatchObject({ name: 'AbortError' })
+    for (const response of await Promise.all(others)) expect(await response.text()).toBe('shared')
+    expect(server.received).toHaveLength(2)
+  })
+
+  it('do not wait for the end of a body that may have none', async () => {
+    const { server, fetch } = await cached(() => response => {
+      response.writeHead(200, { 'content-type': 'text/plain' })
+      response.write('and so on')
+    })
+    const first = await Promise.all([fetch(server.url), fetch(server.url)])
+    expect(first.map(({ status }) => status)).toEqual([200, 200])
+    expect(server.received).toHaveLength(2)
+    for (const response of first) await response.body!.cancel()
   })
 
   it('are told apart by what they say', async () => {

@@ -141,6 +141,14 @@ describe('keys while requests run', () => {
     }
   })
 
+  it('that can’t go where a request goes are not waited for', async () => {
+    const { fetch } = network()
+    const keys = [{ value: 'a', baseUrl: 'https://eu.example.com' }]
+    const pooled = wrapFetch(fetch, { origins: [ORIGIN, 'https://other.example.com'], keys })
+    await expect(pooled('https://other.example.com/')).rejects.toMatchObject({ code: 'ERR_POOL_EXHAUSTED' })
+    expect((await pooled(ORIGIN)).status).toBe(200)
+  })
+
   it('removed with requests in line sends them away when none is left', async () => {
     const { fetch } = network()
     const pooled = wrapFetch(fetch, {
@@ -175,6 +183,55 @@ describe('keys while requests run', () => {
     ])
     await pooled(ORIGIN)
     expect(used).toEqual(['a', 'b', 'c'])
+  })
+
+  it('of a function may change names and limits, all or nothing', async () => {
+    const { fetch } = network(
+      key => new Response(null, key === 'a' ? { status: 429, headers: { 'retry-after': '60' } } : {}),
+    )
+    const limits = () => ({ tokens: 5, per: '1h', cost: () => 1 }) as const
+    let keys: KeyInput[] = [
+      { value: 'a', id: 'one', limits: limits() },
+      { value: 'b', id: 'two', limits: limits() },
+    ]
+    const pooled = wrapFetch(fetch, { origins: ORIGIN, keys: () => keys, strategy: 'fill-first', cache: false })
+    pooled.pool.add({ value: 'own', id: 'mine' })
+    await pooled(ORIGIN)
+    keys = [
+      { value: 'a', id: 'one', limits: limits() },
+      { value: 'b', id: 'two', limits: limits() },
+    ]
+    await pooled.pool.refresh()
+    expect(pooled.pool.keys()[0]).toMatchObject({ id: 'one', state: 'cooling', limits: [{ remaining: 4 }] })
+    keys = [{ value: 'c', id: 'mine' }]
+    await expect(pooled.pool.refresh()).rejects.toMatchObject({ code: 'ERR_INVALID_OPTION', option: 'keys[0].id' })
+    keys = []
+    await expect(pooled.pool.refresh()).rejects.toMatchObject({ code: 'ERR_INVALID_OPTION', option: 'keys' })
+    expect(
+      pooled.pool
+        .keys()
+        .map(({ id }) => id)
+        .sort(),
+    ).toEqual(['mine', 'one', 'two'])
+    keys = [
+      { value: 'a', id: 'two', group: 'g', limits: { requests: 9, per: '1h' } },
+      { value: 'b', id: 'one', group: 'g', limits: { requests: 9, per: '1h' } },
+    ]
+    await pooled.pool.refresh()
+    expect(
+      pooled.pool
+        .keys()
+        .map(({ id }) => id)
+        .sort(),
+    ).toEqual(['mine', 'one', 'two'])
+    keys = keys.map(key => ({ ...(key as object), limits: { requests: 3, per: '1h' } }) as KeyInput)
+    await pooled.pool.refresh()
+    expect(
+      pooled.pool
+        .keys()
+        .filter(({ group }) => group === 'g')
+        .map(({ remaining }) => remaining),
+    ).toEqual([3, 3])
   })
 
   it('of a function that fails are a clear error, and asked for again by the next request', async () => {

@@ -108,12 +108,17 @@ describe('when the server does not say when to come back', () => {
   it('one request at a time tries, and a success opens the key for all', async () => {
     let refuse = true
     let concurrent = 0
-    let peak = 0
+    /** The most requests at once while each of them was served, in the order of their ends. */
+    const peaks: number[] = []
     const server = await loopback(async () => {
       if (refuse) return limited()
-      peak = Math.max(peak, ++concurrent)
-      await new Promise(resolve => setTimeout(resolve, 100))
+      let peak = ++concurrent
+      for (let index = 0; index < 10; index++) {
+        await new Promise(resolve => setTimeout(resolve, 10))
+        peak = Math.max(peak, concurrent)
+      }
       concurrent--
+      peaks.push(peak)
       return {}
     })
     const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: ['a'], cache: false })
@@ -122,9 +127,9 @@ describe('when the server does not say when to come back', () => {
     refuse = false
     const rest = [1, 2, 3].map(() => fetch(server.url))
     await first
-    const afterProbe = peak
     await Promise.all(rest)
-    expect(afterProbe).toBe(1)
+    expect(peaks[0]).toBe(1)
+    expect(peaks[3]).toBe(3)
     expect(server.received).toHaveLength(5)
   })
 })
@@ -206,11 +211,23 @@ describe('a pool with nothing usable left', () => {
     expect(server.received).toHaveLength(2)
   })
 
-  it('says that none comes back by itself when all keys are bad', async () => {
-    const server = await loopback(() => ({ status: 401 }))
+  it('says so when all keys are bad, and hands over what the server said', async () => {
+    const server = await loopback(() => ({ status: 401, body: 'who are you?' }))
     const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: ['a', 'b'] })
-    await expect(fetch(server.url)).rejects.toMatchObject({ code: 'ERR_POOL_EXHAUSTED', retryAt: null })
+    const error = await fetch(server.url).catch((error: unknown) => error)
+    expect(error).toMatchObject({
+      code: 'ERR_POOL_EXHAUSTED',
+      retryAt: null,
+      response: { status: 401, bodyUsed: false },
+    })
+    expect(await (error as { response: Response }).response.text()).toBe('who are you?')
     expect(server.received).toHaveLength(2)
+    const responding = wrapFetch(globalThis.fetch, { origins: server.url, keys: ['a'], onExhausted: 'respond' })
+    expect(await (await responding(server.url)).text()).toBe('who are you?')
+    const second = await responding(server.url)
+    expect(second.status).toBe(401)
+    expect(second.headers.get('x-should-retry')).toBe('false')
+    expect(await second.json()).toMatchObject({ error: { type: 'authentication_error' } })
   })
 
   it("answers with the server's own refusal when told to respond", async () => {

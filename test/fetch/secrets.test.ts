@@ -92,6 +92,36 @@ describe('a key’s value', () => {
     expect(hasSecret(error)).toBe(false)
   })
 
+  it('is in no URL that a function of the user’s own has put it into', async () => {
+    const server = await loopback(() => ({ headers: { 'cache-control': 'max-age=60' } }))
+    const auth = (request: Request, key: string) => new Request(`${request.url}?k=${encodeURIComponent(key)}`, request)
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: [SECRETS[0]!], auth })
+    expect((await fetch(`${server.url}/x`)).url).toBe(`${server.url}/x`)
+    expect((await fetch(`${server.url}/x`)).url).toBe(`${server.url}/x`)
+  })
+
+  it('is taken out of whatever an error carries', async () => {
+    const failing = async (input: unknown) => {
+      const { url } = new Request(input as string)
+      const config = { url: new URL(url), list: [url] }
+      throw Object.assign(new AggregateError([new Error(url)], url), { config, [Symbol('s')]: url })
+    }
+    const options = { origins: 'https://api.example.com', keys: SECRETS, auth: { query: 'key' }, retry: false } as const
+    const error = await wrapFetch(
+      failing as typeof globalThis.fetch,
+      options,
+    )('https://api.example.com/x').catch((error: unknown) => error)
+    expect(error).toBeInstanceOf(AggregateError)
+    expect(hasSecret(error)).toBe(false)
+  })
+
+  it('given where an id is meant is not repeated', () => {
+    const { pool } = wrapFetch(globalThis.fetch, { origins: 'https://a.b', keys: SECRETS })
+    const error = caught(() => pool.disable(SECRETS[1]!))
+    expect(error).toMatchObject({ code: 'ERR_UNKNOWN_KEY' })
+    expect(hasSecret(error)).toBe(false)
+  })
+
   it('is in no message about bad options', () => {
     const long = 'sk-a-secret-with-a-line-break\n'
     const tries: (() => unknown)[] = [
@@ -107,6 +137,8 @@ describe('a key’s value', () => {
       () => wrapFetch(globalThis.fetch, { origins: 'https://a.b', keys: SECRETS[1] as never }),
       () => wrapFetch(globalThis.fetch, { origins: 'https://a.b', keys: [{ key: SECRETS[1] } as never] }),
       () => wrapFetch(globalThis.fetch, { origins: 'https://a.b', keys: ['k'], apiKey: SECRETS[1] } as never),
+      () => wrapFetch(globalThis.fetch, { origins: 'https://a.b', keys: [{ [SECRETS[1]!]: 1 } as never] }),
+      () => wrapFetch(globalThis.fetch, { origins: 'https://a.b', keys: ['k'], auth: SECRETS[1] as 'bearer' }),
       () =>
         wrapFetch(globalThis.fetch, {
           origins: 'https://a.b',
@@ -152,6 +184,37 @@ describe('a redirect', () => {
       expect(body).toBe('b')
     },
   )
+
+  it.each([
+    ['as part of another parameter', (url: string) => `/login?return_to=${encodeURIComponent(url)}`],
+    ['in its path', (_: string, key: string) => `/k/${encodeURIComponent(key)}/x`],
+    ['inside a parameter', (_: string, key: string) => `/?a=x${encodeURIComponent(key)}`],
+  ])('that carries the key to another origin %s does so without it', async (_, location) => {
+    const elsewhere = await loopback(() => ({}))
+    const server = await loopback(({ url }) => ({
+      status: 302,
+      headers: { location: elsewhere.url + location(`http://own${url}`, SECRETS[0]!) },
+    }))
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: [SECRETS[0]!], auth: { query: 'appid' } })
+    const response = await fetch(`${server.url}/x`)
+    expect(`${elsewhere.received[0]!.url} ${response.url}`).not.toMatch(/sk-first|secret\W*value/)
+  })
+
+  it('whose location is none tells of it without the key', async () => {
+    const server = await loopback(({ url }) => ({ status: 302, headers: { location: `http://[bad${url}` } }))
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: [SECRETS[0]!], auth: { query: 'appid' } })
+    const error = await fetch(`${server.url}/x`).catch((error: unknown) => error)
+    expect(error).toBeInstanceOf(TypeError)
+    expect(hasSecret(error)).toBe(false)
+  })
+
+  it('to its own origin with the key in the location does not show it', async () => {
+    const server = await loopback(({ url }) =>
+      url === '/x' ? { status: 302, headers: { location: `/n?token=${encodeURIComponent(SECRETS[0]!)}` } } : {},
+    )
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: [SECRETS[0]!] })
+    expect((await fetch(`${server.url}/x`)).url).toBe(`${server.url}/n`)
+  })
 
   it('on the same origin takes the key along, and one more permit', async () => {
     const server = await loopback(({ url }) =>

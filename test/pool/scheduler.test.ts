@@ -34,34 +34,38 @@ function restlessClock(readingsEach: number) {
 }
 
 describe('the line', () => {
-  it.each([1, 2, 3, 5, 8])('loses no wake-up to a clock that moves while it computes (a tick in %i readings)', async readingsEach => {
-    const { clock, step } = restlessClock(readingsEach)
-    const limits = { requests: 60, per: '1s', burst: 4 } as const
-    const options = { origins: 'https://a.example', keys: ['a', 'b', 'c'], limits }
-    const engine = createPool(resolveOptions(options), clock)
-    const demand: Demand = {
-      weigh: () => 1,
-      accepts: undefined,
-      prefers: undefined,
-      mayProbe: true,
-      rank: 1,
-      deadline: 1e12,
-      signal: undefined,
-      summary: () => ({ method: 'GET', url: 'https://a.example/' }),
-    }
-    let served = 0
-    const serve = (lease: Lease) => {
-      served++
-      lease.leaves()
-      lease.answered()
-      lease.end()
-    }
-    const calls = Array.from({ length: 200 }, async () => serve(await engine.scheduler.acquire(demand)))
-    for (let steps = 0; served < 200 && steps < 5_000; steps++) {
-      await new Promise(resolve => setImmediate(resolve))
-      if (!step() && served < 200) await new Promise(resolve => setImmediate(resolve))
-    }
-    expect(served).toBe(200)
-    await Promise.all(calls)
-  })
+  it.each([1, 2, 3, 5, 8])(
+    'loses no wake-up to a clock that moves while it computes (a tick in %i readings)',
+    async readingsEach => {
+      const { clock, step } = restlessClock(readingsEach)
+      const limits = { requests: 60, per: '1s', burst: 4 } as const
+      const options = { origins: 'https://a.example', keys: ['a', 'b', 'c'], limits }
+      const engine = createPool(resolveOptions(options), clock)
+      const demand: Demand = {
+        weigh: () => 1,
+        group: '',
+        accepts: undefined,
+        prefers: undefined,
+        mayProbe: true,
+        rank: 1,
+        deadline: 1e12,
+        signal: undefined,
+        summary: () => ({ method: 'GET', url: 'https://a.example/' }),
+      }
+      let served = 0
+      const serve = (lease: Lease) => {
+        served++
+        lease.leaves()
+        lease.answered()
+        lease.end()
+      }
+      const calls = Array.from({ length: 200 }, async () => serve(await engine.scheduler.acquire(demand)))
+      for (let steps = 0; served < 200 && steps < 5_000; steps++) {
+        await new Promise(resolve => setImmediate(resolve))
+        if (!step() && served < 200) await new Promise(resolve => setImmediate(resolve))
+      }
+      expect(served).toBe(200)
+      await Promise.all(calls)
+    },
+  )
 })
