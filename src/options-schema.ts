@@ -289,8 +289,9 @@ export const keysSchema = keys
 export const keySchema = key
 export { UNSENDABLE }
 
-/** No option has a longer name, by far. */
+/** No option has a longer name, and no way of authentication: longer words may be keys in a wrong place. */
 const LONGEST_NAME = 24
+const LONGEST_SCHEME = 12
 
 /**
  * Checks a value against a schema.
@@ -324,7 +325,7 @@ export function check<Schema extends v.GenericSchema>(
     throw new InvalidOptionError(option, 'to be given', 'nothing')
   }
   // Whatever stands among the keys may be one, in the right place or in a wrong one.
-  const long = typeof issue.input === 'string' && issue.input.length > LONGEST_NAME
+  const long = typeof issue.input === 'string' && issue.input.length > LONGEST_SCHEME
   const quotable = !/^keys?\b/.test(option) && !(option === 'auth' && long) && !isUrlWithPassword(issue.input)
   const received = !quotable ? describeKind(issue.input) : describe(issue.input, secrets)
   throw new InvalidOptionError(option, issue.message, received)

@@ -14,28 +14,28 @@ export interface Options {
   /** The keys, or a function that brings them; the function is asked again on `pool.refresh()`. */
   keys: readonly KeyInput[] | (() => readonly KeyInput[] | Promise<readonly KeyInput[]>)
   /** How a request carries its key. @default 'bearer' */
-  auth?: Auth
+  auth?: Auth | undefined
   /** The limits of each key; several at once are an array, and all of them hold. A key's own `limits` replace them. @default none */
-  limits?: Limit | readonly Limit[]
+  limits?: Limit | readonly Limit[] | undefined
   /** Which of the usable keys serves a request. @default 'least-loaded' */
-  strategy?: StrategyName | Strategy
+  strategy?: StrategyName | Strategy | undefined
   /** How often a transient failure is tried again, or how in detail; `false`: never. Going on with another key is no retry. @default 2 */
-  retry?: number | RetryOptions | false
+  retry?: number | RetryOptions | false | undefined
   /** The cache (RFC 9111, private): off, on, or on with options. @default true */
-  cache?: boolean | CacheOptions
+  cache?: boolean | CacheOptions | undefined
   /** The longest that a request waits for a key, all its waits together. @default '60s' */
-  maxWait?: Duration
+  maxWait?: Duration | undefined
   /**
    * What a call gets when no key became usable in time: a `KeyPoolExhaustedError`, or a 429 response with
    * `Retry-After` that SDKs understand (the server's own last refusal, where there was one). @default 'throw'
    */
-  onExhausted?: 'throw' | 'respond'
+  onExhausted?: 'throw' | 'respond' | undefined
   /**
    * How long to wait for an answer: for the whole call (a duration, or `total`), waits and retries included, and for
    * each `attempt`. Both end when the response's headers are there; a body may stream for as long as it likes.
    * @default none
    */
-  timeout?: Duration | { attempt?: Duration; total?: Duration }
+  timeout?: Duration | { attempt?: Duration | undefined; total?: Duration | undefined } | undefined
 }
 
 /** One key: its value alone, or with what is to be known about it. */
@@ -46,42 +46,42 @@ export interface KeyOptions {
   /** The secret itself. It is sent to the key's own origin and appears nowhere else. */
   value: string
   /** The key's name in events, errors and snapshots. @default 'key-1', 'key-2', … */
-  id?: string
+  id?: string | undefined
   /** Keys of one group share one quota: one set of limits, one cooldown. */
-  group?: string
+  group?: string | undefined
   /** Its share under the `weighted` strategy, relative to the others. @default 1 */
-  weight?: number
+  weight?: number | undefined
   /** Keys of a higher priority are used before those of a lower. @default 0 */
-  priority?: number
+  priority?: number | undefined
   /** Its own limits, instead of the pool's. */
-  limits?: Limit | readonly Limit[]
+  limits?: Limit | readonly Limit[] | undefined
   /** From then on the key is not used any more. */
-  expiresAt?: Date
+  expiresAt?: Date | undefined
   /** Its own endpoint: requests for the first origin go there when this key is chosen, and the key goes nowhere else. */
-  baseUrl?: string
+  baseUrl?: string | undefined
   /** Words of your own, for snapshots and strategies. */
-  tags?: readonly string[]
+  tags?: readonly string[] | undefined
 }
 
 /** One limit of a key; the parts that are given all hold. */
 export interface Limit {
   /** Requests for each `per`. */
-  requests?: number
+  requests?: number | undefined
   /** Tokens, or any other unit that `cost` counts in, for each `per`. */
-  tokens?: number
+  tokens?: number | undefined
   /** The window: a duration that slides, or a calendar `'day'` or `'month'` that ends at midnight in `timeZone`. */
-  per?: Duration | 'day' | 'month'
+  per?: Duration | 'day' | 'month' | undefined
   /** The IANA time zone of a calendar window, such as `'America/Los_Angeles'`. @default 'UTC' */
-  timeZone?: string
+  timeZone?: string | undefined
   /**
    * The size of a bucket that refills at `requests` (or `tokens`) for each `per`. Without it the limit is strict:
    * never more than `requests` in any stretch of `per`.
    */
-  burst?: number
+  burst?: number | undefined
   /** Requests at once. One counts until its response's body has been received, or is cancelled. */
-  concurrency?: number
+  concurrency?: number | undefined
   /** What a request costs in `tokens`. It can't wait, and should not read the body. @default 1 each */
-  cost?: (request: Request) => number
+  cost?: ((request: Request) => number) | undefined
 }
 
 /** How a request carries its key. */
@@ -89,7 +89,7 @@ export type Auth =
   /** `Authorization: Bearer KEY`. */
   | 'bearer'
   /** A header of your own; in `format`, `{key}` stands for the key. */
-  | { header: string; format?: string }
+  | { header: string; format?: string | undefined }
   /** A query parameter; one of that name in the request is replaced. */
   | { query: string }
   /** Anything else: gets a request of its own to change, or to replace; its origin must stay. */
@@ -111,22 +111,22 @@ export type Strategy = (usable: readonly KeySnapshot[], request: RequestSummary)
 /** How transient failures are retried: 5xx answers, 408, 425, failed connections, attempts that timed out. */
 export interface RetryOptions {
   /** How often at most. @default 2 */
-  retries?: number
+  retries?: number | undefined
   /**
    * The methods that are safe to send twice. A request with an `Idempotency-Key` header is so under any method.
    * @default GET HEAD OPTIONS PUT DELETE TRACE
    */
-  methods?: readonly string[]
+  methods?: readonly string[] | undefined
   /** The statuses that are worth another try. @default 408, 425 and all 5xx but 501, 505, 506, 508, 510, 511 */
-  statuses?: readonly number[]
+  statuses?: readonly number[] | undefined
   /** The first backoff; each further one is `factor` times as long, less up to a half at random. @default '500ms' */
-  minDelay?: Duration
+  minDelay?: Duration | undefined
   /** The longest backoff. A `Retry-After` that is longer is honoured up to `maxWait`. @default '30s' */
-  maxDelay?: Duration
+  maxDelay?: Duration | undefined
   /** @default 2 */
-  factor?: number
+  factor?: number | undefined
   /** A last word of your own on each failure that is about to be retried. */
-  shouldRetry?: (failure: RetryContext) => boolean | Promise<boolean>
+  shouldRetry?: ((failure: RetryContext) => boolean | Promise<boolean>) | undefined
 }
 
 /** A failure that is about to be retried. */
@@ -148,21 +148,21 @@ export interface CacheOptions {
    * How long a successful response is fresh that says nothing about its own freshness, as most APIs' don't.
    * What a response says itself always wins. @default none
    */
-  ttl?: Duration
+  ttl?: Duration | undefined
   /** The methods that are cached; with `'POST'`, by a hash of the body, and only where posting is idempotent. @default GET HEAD */
-  methods?: readonly ('GET' | 'HEAD' | 'POST')[]
+  methods?: readonly ('GET' | 'HEAD' | 'POST')[] | undefined
   /** Which requests may be answered from the cache or stored; all of `methods` by default. */
-  only?: (request: RequestSummary) => boolean
+  only?: ((request: RequestSummary) => boolean) | undefined
   /** Where responses are kept. @default memory, bounded by `maxBytes` and `maxEntries` */
-  store?: CacheStore
+  store?: CacheStore | undefined
   /** The memory store's bound in bytes. @default 50 MiB */
-  maxBytes?: number
+  maxBytes?: number | undefined
   /** The memory store's bound in entries. @default 1000 */
-  maxEntries?: number
+  maxEntries?: number | undefined
   /** The largest body that is stored, in bytes; a larger one streams by. @default 5 MiB */
-  maxBodyBytes?: number
+  maxBodyBytes?: number | undefined
   /** A stale response is served for so long while it is revalidated in the background, even if it doesn't ask for that (RFC 5861). @default '0ms' */
-  staleWhileRevalidate?: Duration
+  staleWhileRevalidate?: Duration | undefined
   /** A stale response is served for so long when there is no answer or a 5xx, or no key is left, even if it doesn't ask for that (RFC 5861). @default '0ms' */
-  staleIfError?: Duration
+  staleIfError?: Duration | undefined
 }
