@@ -131,8 +131,8 @@ export interface KeyPoolEvents {
 /**
  * Sends an event to whoever listens.
  *
- * The payload is made only when someone does. A listener that throws does so in a task of its own, as an uncaught
- * error would: it must not break the request, the pool or the other listeners.
+ * The payload is made only when someone does. A listener's error is thrown in a task of its own, as an uncaught
+ * exception: it must not break the request or the pool.
  */
 export type Emit = <Name extends keyof KeyPoolEvents>(
   name: Name,
