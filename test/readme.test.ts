@@ -18,7 +18,7 @@ async function run(code: string, given: Record<string, unknown>): Promise<Record
   }
   // Imports become lookups, so that the rest can be the body of a function, with its top-level awaits.
   const modules: Record<string, Record<string, unknown>> = { 'fetch-keypool': keypool, openai }
-  const body = code.replace(/^import (\w+|\{[^}]+\}) from '([^']+)'$/gm, (_, names: string, from: string) => {
+  const body = code.replace(/^import (?:type )?(\w+|\{[^}]+\}) from '([^']+)'$/gm, (_, names: string, from: string) => {
     return names.startsWith('{') ? `const ${names} = modules['${from}']` : `const ${names} = modules['${from}'].default`
   })
   const results = [...code.matchAll(/const (fetch|client|urgent)\b/g)].map(([, name]) => name)
@@ -60,6 +60,11 @@ describe('README', () => {
       expect(requests[0]!.headers.get('authorization')).toMatch(/^Bearer (aa|bb)$/)
     if (fetch) expect(fetch.pool.keys().length).toBeGreaterThan(0)
     if (code.includes('console.log(id, state')) expect(log.length).toBeGreaterThan(2)
+    if (fetch && code.includes('const store')) {
+      const ask = async () => (await fetch('https://api.example.com/kept')).json()
+      expect([await ask(), await ask()]).toEqual([{ ok: true }, { ok: true }])
+      expect(requests).toHaveLength(1)
+    }
     await (fetch ?? (given as { fetch: keypool.PooledFetch }).fetch).close()
   })
 
