@@ -1,9 +1,13 @@
-/** Where the library reads the time and sets its timers: one clock for everything, so that one fake clock can stand in for it. */
+import { AbortWatch } from './abort-watch.js'
+
+/** Where the library reads the time and waits: one clock for everything, so that one fake clock can stand in for it. */
 export interface Clock {
   /** Milliseconds since the epoch; never goes back, even when the system's clock is set back. */
   now(): number
   /** Calls `callback` after `delay` milliseconds, however long; returns the function that takes the timer away. */
   schedule(callback: () => void, delay: number): () => void
+  /** What ends waits early. */
+  readonly aborts: AbortWatch
 }
 
 /** The longest delay that `setTimeout` holds (24.8 days); a longer one would fire at once. */
@@ -14,6 +18,7 @@ export function systemClock(): Clock {
   let last = 0
   let offset = 0
   return {
+    aborts: new AbortWatch(),
     now() {
       const wall = Date.now()
       // A clock that was set back would freeze every window until it has caught up: go on from where it was instead.
@@ -46,15 +51,16 @@ export function systemClock(): Clock {
 export function delay(clock: Clock, milliseconds: number, signal?: AbortSignal | null): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason)
-    const onAbort = () => {
-      cancel()
-      reject(signal?.reason)
-    }
     const cancel = clock.schedule(() => {
-      signal?.removeEventListener('abort', onAbort)
+      unwatch?.()
       resolve()
     }, milliseconds)
-    signal?.addEventListener('abort', onAbort, { once: true })
+    const unwatch =
+      signal &&
+      clock.aborts.on(signal, () => {
+        cancel()
+        reject(signal.reason)
+      })
   })
 }
 
@@ -62,13 +68,15 @@ export function delay(clock: Clock, milliseconds: number, signal?: AbortSignal |
  * What a promise of somebody else's code comes to, or the signal's reason as soon as it aborts: that code may never
  * settle, and the caller must not hang with it.
  */
-export function abortable<Value>(promise: Promise<Value>, signal: AbortSignal | undefined): Promise<Value> {
+export function abortable<Value>(
+  clock: Clock,
+  promise: Promise<Value>,
+  signal: AbortSignal | undefined,
+): Promise<Value> {
   if (!signal) return promise
   return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason)
-    if (signal.aborted) return onAbort()
-    signal.addEventListener('abort', onAbort, { once: true })
-    const stop = () => signal.removeEventListener('abort', onAbort)
-    promise.then(resolve, reject).finally(stop)
+    if (signal.aborted) return reject(signal.reason)
+    const unwatch = clock.aborts.on(signal, () => reject(signal.reason))
+    promise.then(resolve, reject).finally(unwatch)
   })
 }

@@ -88,7 +88,7 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
       late.abort(new KeypoolError('ERR_KEYS_UNAVAILABLE', message))
     }, settings.maxWait)
     const signals = [late.signal, closing.signal, ...(signal ? [signal] : [])]
-    await abortable(ready, AbortSignal.any(signals)).finally(cancel)
+    await abortable(clock, ready, AbortSignal.any(signals)).finally(cancel)
   }
 
   /** Sends a call once more in the background, bounded by the timeout and by the life of the pool. */
@@ -233,7 +233,7 @@ function layersOf(
       engine.counters.cache.storeErrors++
     },
   })
-  const flights = new SingleFlight()
+  const flights = new SingleFlight(clock)
   const layer = cacheLayer({ engine, clock, settings: settings.cache, cache, keys, flights, background, urlOf })
   return { send: layer(retried), urlOf }
 }

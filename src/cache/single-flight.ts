@@ -1,4 +1,4 @@
-import { abortable } from '../clock.js'
+import { abortable, type Clock } from '../clock.js'
 import type { CacheEntry } from './cache-store.js'
 
 /**
@@ -22,9 +22,14 @@ export interface Flight {
 
 /** Lets equal requests wait for the first of them. */
 export class SingleFlight {
+  readonly #clock: Clock
   readonly #flights = new Map<string, { key: string; waiting: number; outdated: boolean; landed: Promise<Landing> }>()
   /** Also those that nobody can join any more. */
   readonly #underWay = new Map<string, Set<{ outdated: boolean }>>()
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
 
   /** What comes of an equal request on its way; `undefined` if there is none. @throws the signal's reason */
   async join(name: string, signal: AbortSignal | undefined): Promise<Landing | undefined> {
@@ -32,7 +37,7 @@ export class SingleFlight {
     if (!flight) return undefined
     flight.waiting++
     try {
-      return await abortable(flight.landed, signal)
+      return await abortable(this.#clock, flight.landed, signal)
     } finally {
       flight.waiting--
     }

@@ -149,7 +149,7 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
     /** An answer of the store, of another call that is on its way, or of the server. */
     async function answer(exchange: Exchange, wish: CacheWish, key: string, flightName: string): Promise<Response> {
       const { call } = exchange
-      const entry = await abortable(cache.find(key, call), exchange.signal)
+      const entry = await abortable(clock, cache.find(key, call), exchange.signal)
       if (!entry) {
         if (wish.mode === 'only-if-cached')
           throw new TypeError('fetch failed', { cause: new Error("cache mode 'only-if-cached' and nothing stored") })

@@ -44,11 +44,11 @@ export function transport(options: TransportOptions): (signal: AbortSignal | und
         // Redirects are followed, or refused, one layer up: see there.
         const redirect: RequestRedirect = hop.native ? 'follow' : 'manual'
         const init = { ...call.rest, method: hop.method, headers: outgoing.headers, signal: attemptSignal, redirect }
-        const request = await abortable(withBodyOf(hop, outgoing.url, init), attemptSignal)
+        const request = await abortable(clock, withBodyOf(hop, outgoing.url, init), attemptSignal)
         let response: Response
         if (lease && typeof auth === 'function') {
           const plain = new Request(request.input, { ...request.init, signal: null })
-          const authorised = await abortable(authoriseByFunction(auth, plain, lease.key.secret), attemptSignal)
+          const authorised = await abortable(clock, authoriseByFunction(auth, plain, lease.key.secret), attemptSignal)
           attemptSignal?.throwIfAborted()
           lease.leaves()
           response = await fetch(authorised, { signal: attemptSignal, redirect, ...onlyRuntimeOptions(call) })

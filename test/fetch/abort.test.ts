@@ -137,6 +137,38 @@ describe("a caller's abort", () => {
   })
 })
 
+describe('many calls with one signal', () => {
+  it('make the runtime warn of no leak, in line, in a backoff, or joined to one another', async () => {
+    const warnings: Error[] = []
+    const note = (warning: Error) => warnings.push(warning)
+    process.on('warning', note)
+    let refusals = 0
+    const network = async (input: RequestInfo | URL) => {
+      await pause(5)
+      return String(input).endsWith('/retried') && refusals++ < 40
+        ? new Response(null, { status: 503 })
+        : new Response('ok')
+    }
+    const options = {
+      origins: 'https://a.example',
+      keys: ['a'],
+      limits: { requests: 100, per: 50 },
+      retry: { minDelay: 5 },
+    } as const
+    const fetch = wrapFetch(network as typeof globalThis.fetch, options)
+    const { signal } = new AbortController()
+    const calls = ['retried?', 'joined', 'line?'].flatMap(path =>
+      Array.from({ length: 60 }, (_, index) => path.replace('?', `?${index}`)),
+    )
+    await Promise.all(
+      calls.map(path => fetch(`https://a.example/${path.replace(/^retried\?\d+/, '$&/retried')}`, { signal })),
+    )
+    await pause(10)
+    process.off('warning', note)
+    expect(warnings).toEqual([])
+  })
+})
+
 describe('close', () => {
   it('sends away those that wait, takes no more, and lets those on their way end', async () => {
     const server = await loopback(() => ({ delay: 100, body: 'done' }))

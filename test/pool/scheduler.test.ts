@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { Clock } from '../../src/clock.js'
+import { type Clock, systemClock } from '../../src/clock.js'
 import { createPool } from '../../src/pool/create-pool.js'
 import type { Demand } from '../../src/pool/demand.js'
 import type { Lease } from '../../src/pool/lease.js'
@@ -15,6 +15,7 @@ function restlessClock(readingsEach: number) {
   const timers = new Set<{ at: number; callback: () => void }>()
   const now = () => 1_000_000 + waited + Math.floor(++readings / readingsEach)
   const clock: Clock = {
+    ...systemClock(),
     now,
     schedule(callback, delay) {
       const timer = { at: now() + delay, callback }
