@@ -122,8 +122,9 @@ describe('when the server does not say when to come back', () => {
       return {}
     })
     const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: ['a'], cache: false })
+    const refused = new Promise(resolve => fetch.pool.once('key-exhausted', resolve))
     const first = fetch(server.url)
-    while (server.received.length === 0) await new Promise(resolve => setTimeout(resolve, 5))
+    await refused
     refuse = false
     const rest = [1, 2, 3].map(() => fetch(server.url))
     await first

@@ -53,6 +53,42 @@ describe('how long a response asks to wait', () => {
       3_000,
     ],
     ['a field that was sent twice', { 'retry-after': '30, 40' }, 40_000],
+    [
+      'policies of the RateLimit field that have run out',
+      { ratelimit: '"permin";r=0;t=12, "perhr";r=812;t=1800' },
+      12_000,
+    ],
+    ['the longest of them', { ratelimit: '"permin";r=0;t=12, "perhr";r=0;t=1800' }, 1_800_000],
+    ['its older form', { ratelimit: 'limit=10, remaining=0, reset=10' }, 10_000],
+    ['no policy while something remains', { ratelimit: '"default";r=1;t=7' }, undefined],
+    ['no policy that is malformed', { ratelimit: 'quota;;t=' }, undefined],
+    [
+      'the separate fields of the first drafts',
+      { 'ratelimit-limit': '100', 'ratelimit-remaining': '0', 'ratelimit-reset': '48' },
+      48_000,
+    ],
+    [
+      'Discord’s decimal seconds',
+      { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '1788696064.5', 'x-ratelimit-reset-after': '64.5' },
+      64_500,
+    ],
+    [
+      'the window of a list that has run out',
+      { 'x-ratelimit-remaining': '0, 1000', 'x-ratelimit-reset': '1, 1419704' },
+      1_000,
+    ],
+    [
+      'the other window of that list',
+      { 'x-ratelimit-remaining': '1, 0', 'x-ratelimit-reset': '1, 1419704' },
+      1_419_704_000,
+    ],
+    [
+      'a reset as an HTTP-date',
+      { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': 'Sun, 06 Sep 2026 12:05:00 GMT' },
+      300_000,
+    ],
+    ['a timespan', { 'x-ms-retry-after-ms': '00:00:00.033' }, 33],
+    ['Amazon’s milliseconds', { 'x-amz-retry-after': '5000' }, 5_000],
     ['nothing', {}, undefined],
     ['zero', { 'retry-after': '0' }, undefined],
     ['the past', { 'retry-after': 'Sun, 06 Sep 2026 11:00:00 GMT' }, undefined],
@@ -76,7 +112,14 @@ describe('how long a response asks to wait', () => {
       fc.double().map(String),
       fc.date({ noInvalidDate: true }).map(date => date.toUTCString()),
     )
-    const name = fc.constantFrom('retry-after', 'retry-after-ms', 'date', 'x-ratelimit-reset', 'x-ratelimit-remaining')
+    const name = fc.constantFrom(
+      'retry-after',
+      'retry-after-ms',
+      'date',
+      'x-ratelimit-reset',
+      'x-ratelimit-remaining',
+      'ratelimit',
+    )
     fc.assert(
       fc.property(fc.array(fc.tuple(name, value)), fc.integer({ min: 0, max: 8e15 }), (pairs, now) => {
         const headers = new Headers()
