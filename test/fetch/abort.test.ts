@@ -191,7 +191,7 @@ describe('close', () => {
 
   it('is the end of rotating and retrying: the answer that came is the answer', async () => {
     for (const status of [429, 503]) {
-      const server = await loopback(() => ({ status, delay: 60, body: `${status}` }))
+      const server = await loopback(() => ({ status, delay: 400, body: `${status}` }))
       const fetch = wrapFetch(globalThis.fetch, {
         origins: server.url,
         keys: ['a', 'b', 'c'],
