@@ -49,8 +49,8 @@ const LISTED = 100
 export function createPool(settings: Settings, clock: Clock): Engine {
   const now = () => clock.now()
   const openBook = permitBooks()
-  const depart = departures(clock)
   const transit = new Transit()
+  const depart = departures(clock, lag => transit.lagged(lag))
   const counters = new Counters()
   /** Whether it has been told that the pool is exhausted, since a key was last lent. */
   let toldExhausted = false
