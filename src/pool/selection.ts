@@ -1,3 +1,4 @@
+import { describe } from '../describe.js'
 import { InvalidOptionError } from '../errors.js'
 import type { KeySnapshot } from '../key-snapshot.js'
 import type { Strategy, StrategyName } from '../options.js'
@@ -236,7 +237,7 @@ class OwnSelection implements Selection {
       throw new InvalidOptionError(
         'strategy',
         'a function that gives the id of one of the keys it was offered',
-        String(id),
+        describe(id),
       )
     }
     return chosen
