@@ -1,3 +1,4 @@
+import type { Clock } from './clock.js'
 import type { Call } from './http/call.js'
 
 /** One call of the wrapped fetch on its way through the layers: what was asked, and what it has taken so far. */
@@ -19,4 +20,20 @@ export interface Exchange {
   exhausted: boolean
   /** Prefer this key, if it is usable: a validator goes back with the key that earned it. */
   preferredKeyId: string | undefined
+}
+
+/** Adds what a call waits for something to what it has waited before; what is there at once costs nothing. */
+export async function countingWait<Value>(
+  exchange: Exchange,
+  clock: Clock,
+  start: () => Value | Promise<Value>,
+): Promise<Value> {
+  const value = start()
+  if (!(value instanceof Promise)) return value
+  const from = clock.now()
+  try {
+    return await value
+  } finally {
+    exchange.waited += clock.now() - from
+  }
 }

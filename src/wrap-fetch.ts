@@ -3,10 +3,11 @@ import { memoryStore } from './cache/memory-store.js'
 import { ResponseCache } from './cache/response-cache.js'
 import { SingleFlight } from './cache/single-flight.js'
 import { abortable, type Clock, systemClock } from './clock.js'
+import { type Deadline, startDeadline } from './deadline.js'
 import { describe } from './describe.js'
 import { formatDuration } from './duration.js'
 import { InvalidOptionError, KeypoolError, KeypoolTimeoutError } from './errors.js'
-import type { Exchange } from './exchange.js'
+import { countingWait, type Exchange } from './exchange.js'
 import { createAuthoriser } from './http/authorise.js'
 import { type Call, readCall } from './http/call.js'
 import { publicUrl } from './http/public-url.js'
@@ -21,7 +22,7 @@ import { demands } from './pool/demands.js'
 import type { KeyPool } from './pool/key-pool.js'
 import type { Lease } from './pool/lease.js'
 import type { PooledKey } from './pool/pooled-key.js'
-import { routes } from './pool/routes.js'
+import { type Routes, routes } from './pool/routes.js'
 import { resolveOptions, type Settings } from './settings.js'
 
 /** A `fetch` with a pool of keys behind it. */
@@ -60,7 +61,7 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
   const engine = createPool(settings, clock)
   const urls = routes(settings)
   const closing = new AbortController()
-  const { send, urlOf } = layersOf(fetch, settings, engine, clock, runUnattended)
+  const { send, urlOf } = layersOf(fetch, settings, engine, clock, urls, runUnattended)
   const underWay = new Set<Promise<unknown>>()
 
   async function pooled(input: RequestInfo | URL, init: RequestInit | undefined): Promise<Response> {
@@ -82,13 +83,12 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
   async function keysAreThere({ signal }: Exchange): Promise<void> {
     const ready = engine.ready()
     if (!ready) return
-    const late = new AbortController()
-    const cancel = clock.schedule(() => {
+    const alive = signal ? AbortSignal.any([signal, closing.signal]) : closing.signal
+    const deadline = startDeadline(clock, settings.maxWait, alive, () => {
       const message = `The function given as 'keys' brought none within maxWait (${formatDuration(settings.maxWait)}).`
-      late.abort(new KeypoolError('ERR_KEYS_UNAVAILABLE', message))
-    }, settings.maxWait)
-    const signals = [late.signal, closing.signal, ...(signal ? [signal] : [])]
-    await abortable(clock, ready, AbortSignal.any(signals)).finally(cancel)
+      return new KeypoolError('ERR_KEYS_UNAVAILABLE', message)
+    })
+    await abortable(clock, ready, deadline.signal).finally(deadline.clear)
   }
 
   /** Sends a call once more in the background, bounded by the timeout and by the life of the pool. */
@@ -168,27 +168,17 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
 /** How long a request in the background may take where no `timeout` says it, in milliseconds. */
 const UNATTENDED = 60_000
 
-/** Counts what a call waits for a key. */
-async function waitingFor(exchange: Exchange, clock: Clock, lease: () => Lease | Promise<Lease>): Promise<Lease> {
-  const from = clock.now()
-  try {
-    return await lease()
-  } finally {
-    exchange.waited += clock.now() - from
-  }
-}
-
 /** Puts the layers together, outermost first: cache, retry, schedule, redirect, transport. */
 function layersOf(
   fetch: typeof globalThis.fetch,
   settings: Settings,
   engine: Engine,
   clock: Clock,
+  urls: Routes,
   background: CacheLayerOptions['background'],
 ) {
   const { auth, maxWait, onExhausted } = settings
   const now = () => clock.now()
-  const urls = routes(settings)
   const authoriser = typeof auth === 'function' ? undefined : createAuthoriser(auth)
   const strip = authoriser?.strip ?? (url => url)
   const urlOf = (call: Call) => publicUrl(call.url, strip, text => engine.registry.isValue(text))
@@ -206,7 +196,7 @@ function layersOf(
         const { key } = lease
         lease.end()
         const demand = demandFor(exchange, maxWait - exchange.waited)
-        return waitingFor(exchange, clock, () =>
+        return countingWait(exchange, clock, () =>
           engine.scheduler.acquire({ ...demand, group: `only ${key.id}`, accepts: each => each === key }),
         )
       },
@@ -251,12 +241,9 @@ function newExchange(call: Call, signal: AbortSignal | undefined, startedAt: num
   }
 }
 
-/** Joins the `total` timeout to the caller's signal; taken away again when the response is there, whose body has no deadline. */
-function startTotal(clock: Clock, milliseconds: number | undefined, signal: AbortSignal | undefined) {
-  if (milliseconds === undefined) return { signal, clear() {} }
-  const controller = new AbortController()
-  const clear = clock.schedule(() => {
-    controller.abort(new KeypoolTimeoutError(`No answer within timeout.total (${formatDuration(milliseconds)}).`))
-  }, milliseconds)
-  return { signal: signal ? AbortSignal.any([signal, controller.signal]) : controller.signal, clear }
+/** The `total` timeout, joined to the caller's signal; cleared when the response is there, whose body has no deadline. */
+function startTotal(clock: Clock, milliseconds: number | undefined, signal: AbortSignal | undefined): Deadline {
+  return startDeadline(clock, milliseconds, signal, () => {
+    return new KeypoolTimeoutError(`No answer within timeout.total (${formatDuration(milliseconds ?? 0)}).`)
+  })
 }

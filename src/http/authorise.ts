@@ -49,7 +49,7 @@ function queryAuthoriser(name: string): Authoriser {
 }
 
 /** Takes a parameter out of a URL's query and leaves every other character of it as it is: signatures may be over them. */
-export function withoutParameter(url: string, name: string): string {
+function withoutParameter(url: string, name: string): string {
   return withoutParameters(url, each => each === name)
 }
 

@@ -42,7 +42,7 @@ export function withBody(response: Response, body: ReadableStream<Uint8Array> | 
 }
 
 /** Whether a response can be made anew at all: the constructor takes statuses from 200 to 599 only. */
-export function canRemake({ status }: Response): boolean {
+function canRemake({ status }: Response): boolean {
   return status >= 200 && status <= 599
 }
 

@@ -2,7 +2,7 @@ import type { Clock } from '../clock.js'
 import { delay } from '../clock.js'
 import { KeypoolError } from '../errors.js'
 import type { Cause } from '../events.js'
-import type { Exchange } from '../exchange.js'
+import { countingWait, type Exchange } from '../exchange.js'
 import type { Call } from '../http/call.js'
 import { canReplay } from '../http/call-body.js'
 import { exhaustedResponse } from '../http/exhausted-response.js'
@@ -51,15 +51,8 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
   const { engine, clock, onExhausted, demandOf, maxWait, urlOf } = options
   const { scheduler, health, counters, emit } = engine
 
-  async function borrow(exchange: Exchange): Promise<Lease> {
-    const lease = scheduler.acquire(demandOf(exchange, maxWait - exchange.waited))
-    if (!(lease instanceof Promise)) return lease
-    const from = clock.now()
-    try {
-      return await lease
-    } finally {
-      exchange.waited += clock.now() - from
-    }
+  function borrow(exchange: Exchange): Promise<Lease> {
+    return countingWait(exchange, clock, () => scheduler.acquire(demandOf(exchange, maxWait - exchange.waited)))
   }
 
   async function read(response: Response): Promise<Outcome> {

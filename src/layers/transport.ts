@@ -1,4 +1,5 @@
 import { abortable, type Clock } from '../clock.js'
+import { type Deadline, startDeadline } from '../deadline.js'
 import { formatDuration } from '../duration.js'
 import { KeypoolTimeoutError } from '../errors.js'
 import { type Authoriser, authoriseByFunction, type Outgoing } from '../http/authorise.js'
@@ -36,8 +37,7 @@ export function transport(options: TransportOptions): (signal: AbortSignal | und
   return signal =>
     async function send(hop) {
       const { call, lease } = hop
-      const deadline = timeout === undefined ? undefined : startTimeout(clock, timeout, signal)
-      const attemptSignal = deadline?.signal ?? signal
+      const { signal: attemptSignal, clear } = startTimeout(clock, timeout, signal)
       try {
         const outgoing: Outgoing = { url: hop.url, headers: new Headers(hop.headers) }
         if (lease && authoriser) authoriser.authorise(outgoing, lease.key.secret)
@@ -62,7 +62,7 @@ export function transport(options: TransportOptions): (signal: AbortSignal | und
         // The wrapped fetch may put the URL that it was given, key and all, into its errors.
         throw lease ? redactError(error, lease.key.secret) : error
       } finally {
-        deadline?.clear()
+        clear()
       }
     }
 }
@@ -100,12 +100,9 @@ function onlyRuntimeOptions({ rest }: Call): RequestInit {
   return 'dispatcher' in rest ? ({ dispatcher: rest.dispatcher } as RequestInit) : {}
 }
 
-function startTimeout(clock: Clock, milliseconds: number, signal: AbortSignal | undefined) {
-  const controller = new AbortController()
-  const clear = clock.schedule(() => {
-    controller.abort(
-      new KeypoolTimeoutError(`No answer to this attempt within timeout.attempt (${formatDuration(milliseconds)}).`),
-    )
-  }, milliseconds)
-  return { signal: signal ? AbortSignal.any([signal, controller.signal]) : controller.signal, clear }
+function startTimeout(clock: Clock, milliseconds: number | undefined, signal: AbortSignal | undefined): Deadline {
+  return startDeadline(clock, milliseconds, signal, () => {
+    const message = `No answer to this attempt within timeout.attempt (${formatDuration(milliseconds ?? 0)}).`
+    return new KeypoolTimeoutError(message)
+  })
 }

@@ -1,0 +1,21 @@
+import type { Clock } from './clock.js'
+
+/** A signal that aborts with the caller's, or when time is up; without a time, it is the caller's own. */
+export interface Deadline {
+  readonly signal: AbortSignal | undefined
+  /** Time does not matter any more. */
+  clear(): void
+}
+
+/** Joins a time limit, in milliseconds, to a caller's signal; `late` makes the reason that it aborts with. */
+export function startDeadline(
+  clock: Clock,
+  milliseconds: number | undefined,
+  signal: AbortSignal | undefined,
+  late: () => Error,
+): Deadline {
+  if (milliseconds === undefined) return { signal, clear() {} }
+  const controller = new AbortController()
+  const clear = clock.schedule(() => controller.abort(late()), milliseconds)
+  return { signal: signal ? AbortSignal.any([signal, controller.signal]) : controller.signal, clear }
+}
