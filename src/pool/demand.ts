@@ -5,6 +5,8 @@ import type { PooledKey } from './pooled-key.js'
 /** What a request asks of the pool. */
 export interface Demand {
   readonly weigh: Weigh
+  /** The most that it weighs by any key's limits. */
+  readonly weight: number
   /** Equal for requests that the same keys may serve: where one of them finds none, the others need not look. */
   readonly group: string
   /** Which keys may serve it at all; `undefined`: any. */

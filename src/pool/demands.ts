@@ -25,9 +25,11 @@ export function demands({ engine, settings, now, urlOf }: DemandsOptions) {
   /** @param patience - how long it may wait, in milliseconds */
   function demandFor({ call, signal, preferredKeyId }: Exchange, patience: number): Demand {
     const weigh = traits.costs().size > 0 ? weigher(call) : ONE
+    const weight = weigh === ONE ? 1 : heaviest(weigh)
     return {
       weigh,
-      ...acceptor(call, weigh),
+      weight,
+      ...acceptor(call, weigh, weight),
       prefers: preferredKeyId,
       mayProbe: call.body.kind !== 'stream' && (call.body.kind !== 'request' || canReplay(call.body)),
       rank: call.rank,
@@ -38,9 +40,9 @@ export function demands({ engine, settings, now, urlOf }: DemandsOptions) {
   }
 
   /** Which keys can serve a call at all; `undefined`, for speed, where all can. */
-  function acceptor(call: Call, weigh: Weigh): Pick<Demand, 'accepts' | 'group'> {
+  function acceptor(call: Call, weigh: Weigh, weight: number): Pick<Demand, 'accepts' | 'group'> {
     const elsewhere = traits.hasBaseUrls() && call.origin !== settings.firstOrigin
-    const fitsAll = weigh === ONE || heaviest(weigh) <= traits.leastTokens()
+    const fitsAll = weigh === ONE || weight <= traits.leastTokens()
     if (fitsAll && !elsewhere) return { accepts: undefined, group: '' }
     const fits = (key: PooledKey) => fitsAll || key.quota.limiter.couldPass(weigh)
     if (!fitsAll && !traits.someKey(fits)) {
@@ -49,7 +51,7 @@ export function demands({ engine, settings, now, urlOf }: DemandsOptions) {
         "The request's cost is above what any key's limits could ever let pass.",
       )
     }
-    const group = `${elsewhere ? 'elsewhere' : ''} ${fitsAll ? '' : heaviest(weigh)}`
+    const group = `${elsewhere ? 'elsewhere' : ''} ${fitsAll ? '' : weight}`
     return { accepts: key => !(elsewhere && key.baseUrl) && fits(key), group }
   }
 

@@ -35,6 +35,8 @@ export class Keyring {
   readonly #probes = new MinHeap<PooledKey>((a, b) => a.readyAt < b.readyAt)
   /** Keys that a heavy request found ready, but not for its weight. */
   readonly #deferred = new Set<PooledKey>()
+  /** The weight of the heaviest of those requests. */
+  #deferredFor = 0
   #held = 0
 
   constructor(host: KeyringHost) {
@@ -97,6 +99,7 @@ export class Keyring {
   /** The key that serves a request at `now`; it is taken the moment it is returned, and must be settled then. */
   next(demand: Demand, now: number): PooledKey | undefined {
     this.#lookAtDue(now)
+    if (demand.weight < this.#deferredFor) this.undefer()
     const preferred = demand.prefers === undefined ? undefined : this.#keys.get(demand.prefers)
     if (preferred?.place === 'ready' && now < preferred.expiresAt && this.#isOpenTo(preferred, demand, now)) {
       this.#selection(preferred).taken(preferred)
@@ -116,6 +119,7 @@ export class Keyring {
           // Ready for a light request, not for this one.
           this.settle(key, demand.weigh)
           this.#deferred.add(key)
+          this.#deferredFor = Math.max(this.#deferredFor, demand.weight)
         } else {
           selection.taken(key)
           return key
@@ -129,6 +133,7 @@ export class Keyring {
   undefer(): void {
     for (const key of this.#deferred) if (key.place !== 'ready') this.settle(key)
     this.#deferred.clear()
+    this.#deferredFor = 0
   }
 
   /** Whether any of the keys that a request accepts is in use at all, now or later. */

@@ -119,6 +119,25 @@ describe('limits', () => {
     await never
   })
 
+  it('of tokens that turned a heavy request away are there for a lighter one, once that is served', async () => {
+    const { sent, fetch } = network()
+    const cost = (request: Request) => Number(request.headers.get('x-tokens'))
+    const pooled = wrapFetch(fetch, { ...BASE, limits: { tokens: 100, per: '10m', cost } })
+    const call = (tokens: number) => pooled(URL_, { headers: { 'x-tokens': String(tokens) } })
+    await run([call(60)])
+    const from = Date.now()
+    const heavy = call(50)
+    const light = call(10)
+    await vi.advanceTimersByTimeAsync(1_000)
+    expect(pooled.pool.stats().waiting).toBe(2)
+    pooled.pool.add({ value: 'b', limits: { tokens: 50, per: '10m', cost } })
+    await vi.advanceTimersByTimeAsync(1_000)
+    expect(pooled.pool.stats().waiting).toBe(0)
+    expect(sent.slice(1).map(({ key }) => key)).toEqual(['b', 'a'])
+    await run([heavy, light])
+    expect(sent.at(-1)!.at - from).toBeLessThan(10_000)
+  })
+
   it('of a calendar day end at midnight in their time zone', async () => {
     const { sent, fetch } = network()
     const limits = { requests: 2, per: 'day', timeZone: 'America/Los_Angeles' } as const

@@ -47,6 +47,7 @@ describe('the line', () => {
       const engine = createPool(resolveOptions(options), clock)
       const demand: Demand = {
         weigh: () => 1,
+        weight: 1,
         group: '',
         accepts: undefined,
         prefers: undefined,
