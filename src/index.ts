@@ -1,3 +1,4 @@
+export type { Auth } from './auth.js'
 export type { CacheEntry, CacheRecord, CacheStore } from './cache/cache-store.js'
 export type { Duration } from './duration.js'
 export {
@@ -26,7 +27,6 @@ export type {
 export type { KeyStats, PoolStats } from './insight/counters.js'
 export type { KeySnapshot, LimitSnapshot } from './key-snapshot.js'
 export type {
-  Auth,
   CacheOptions,
   KeyInput,
   KeyOptions,
@@ -39,4 +39,16 @@ export type {
   StrategyName,
 } from './options.js'
 export { KeyPool } from './pool/key-pool.js'
+export type { BodyFacts } from './signals/body-facts.js'
+export type {
+  LimitedBy,
+  LimitFields,
+  Meaning,
+  Provider,
+  Reply,
+  Scope,
+  Signal,
+  Wait,
+} from './signals/provider.js'
+export type { ProviderName } from './signals/providers/index.js'
 export { type PooledFetch, wrapFetch } from './wrap-fetch.js'

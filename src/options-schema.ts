@@ -2,6 +2,7 @@ import * as v from 'valibot'
 import { describe, describeKind } from './describe.js'
 import { parseDuration } from './duration.js'
 import { InvalidOptionError } from './errors.js'
+import { PROVIDERS } from './signals/providers/index.js'
 
 // In this file the message of a check says what was expected; what came is described beside it, never with a key in it.
 
@@ -54,11 +55,23 @@ const header = v.pipe(v.string(HEADER_NAME), v.regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-
 const FORMAT = "a format with '{key}' in it and nothing that a header cannot carry"
 /** The characters that a header value cannot carry. */
 const UNSENDABLE = /[^\t\x20-\x7e\x80-\xff]/
-const AUTH = "'bearer', { header, format? }, { query } or a function"
+const PATH = "a path with the key as one of its segments, such as '/v2/{key}'"
+const path = v.pipe(
+  v.string(PATH),
+  v.check(text => /^\/(?:[^?#{}]*\/)?\{key\}(?:\/[^?#{}]*)?$/.test(text), PATH),
+)
+const AUTH = "'bearer', { header, format? }, { query }, { path } or a function"
 const auth = v.lazy((value): v.GenericSchema => {
   if (typeof value === 'function') return functionOf(AUTH)
   if (typeof value === 'object' && value !== null && 'query' in value) {
     return object({ query: v.pipe(v.string('a parameter name'), v.minLength(1, 'a parameter name')) }, AUTH)
+  }
+  if (typeof value === 'object' && value !== null && 'path' in value) {
+    const paths = v.pipe(
+      oneOrMany(path, PATH),
+      v.check(list => (list as string[]).length > 0, PATH),
+    )
+    return object({ path: paths }, AUTH)
   }
   if (typeof value === 'object' && value !== null && 'header' in value) {
     const format = v.pipe(
@@ -70,6 +83,8 @@ const auth = v.lazy((value): v.GenericSchema => {
   return v.literal('bearer', AUTH)
 })
 
+const TIME_ZONE = "an IANA time zone such as 'Europe/Berlin'"
+const timeZone = v.pipe(v.string(TIME_ZONE), v.check(isTimeZone, TIME_ZONE))
 const limit = v.pipe(
   object(
     {
@@ -88,12 +103,7 @@ const limit = v.pipe(
               ),
         ),
       ),
-      timeZone: v.optional(
-        v.pipe(
-          v.string("an IANA time zone such as 'Europe/Berlin'"),
-          v.check(isTimeZone, "an IANA time zone such as 'Europe/Berlin'"),
-        ),
-      ),
+      timeZone: v.optional(timeZone),
       burst: v.optional(positiveInteger),
       concurrency: v.optional(positiveInteger),
       cost: v.optional(functionOf<(request: Request) => number>('a function that gives the tokens of a request')),
@@ -240,19 +250,92 @@ function isStore(value: unknown): boolean {
   return typeof store === 'object' && ['get', 'set', 'delete'].every(method => typeof store?.[method] === 'function')
 }
 
+const SCOPES = ['key', 'model', 'route'] as const
+const SCOPE = `${SCOPES.map(each => `'${each}'`).join(', ')} or a function`
+const limitedBy = v.lazy(
+  (value): v.GenericSchema => (typeof value === 'function' ? functionOf(SCOPE) : v.picklist(SCOPES, SCOPE)),
+)
+const origins = (expected: string) =>
+  v.pipe(
+    oneOrMany(origin, expected),
+    v.check(list => (list as string[]).length > 0, expected),
+  )
+
+const PATTERN = 'a word, a pattern, or several of them in an array'
+const pattern = v.custom<string | RegExp>(value => typeof value === 'string' || value instanceof RegExp, PATTERN)
+const status = v.pipe(
+  v.number('a status'),
+  v.check(value => Number.isInteger(value) && value >= 200 && value <= 599, 'a status from 200 to 599'),
+)
+const REACH = ['key', 'model', 'account', 'resource', 'address', 'provider'] as const
+const reach = v.picklist(REACH, REACH.map(each => `'${each}'`).join(', '))
+const MEANINGS = ['rate-limit', 'quota', 'overload', 'invalid-key', 'answer'] as const
+const headerValues = v.record(v.string(), pattern, 'header fields with their values')
+const WAIT = "a duration, { next: 'day' | 'month' }, { header } or a function"
+const wait = v.lazy((value): v.GenericSchema => {
+  if (typeof value === 'function') return functionOf(WAIT)
+  if (typeof value !== 'object' || value === null) return v.custom(each => parseDuration(each) !== undefined, WAIT)
+  if ('header' in value) return object({ header }, WAIT)
+  return object({ next: v.picklist(['day', 'month'], WAIT), timeZone: v.optional(timeZone) }, WAIT)
+})
+const signal = object(
+  {
+    status: v.optional(oneOrMany(status, 'a status, or several in an array')),
+    code: v.optional(oneOrMany(pattern, PATTERN)),
+    text: v.optional(v.instance(RegExp, 'a pattern')),
+    headers: v.optional(headerValues),
+    means: v.picklist(MEANINGS, MEANINGS.map(each => `'${each}'`).join(', ')),
+    scope: v.optional(reach),
+    wait: v.optional(wait),
+    hints: v.optional(v.boolean('true or false')),
+  },
+  'a signal: { status?, code?, text?, headers?, means, … }',
+)
+const per = v.lazy(
+  (value): v.GenericSchema =>
+    typeof value === 'object' && value !== null ? object({ header }, 'a duration or { header }') : positiveDuration,
+)
+const fields = object(
+  {
+    unit: v.picklist(['requests', 'tokens'], "'requests' or 'tokens'"),
+    limit: v.optional(v.union([header, positiveInteger], 'a header name or a number')),
+    remaining: header,
+    reset: v.optional(header),
+    per: v.optional(per),
+  },
+  'fields: { unit, remaining, limit?, reset?, per? }',
+)
+const PROVIDER = `a provider: { name, … }, or one of ${Object.keys(PROVIDERS).join(', ')}`
+const provider = v.lazy((value): v.GenericSchema => {
+  if (typeof value !== 'object' || value === null) return v.picklist(Object.keys(PROVIDERS), PROVIDER)
+  return object(
+    {
+      name: name('a name of 1 to 200 characters'),
+      origins: v.optional(origins(`${ORIGIN}, or several in an array`)),
+      auth: v.optional(auth),
+      headers: v.optional(v.record(header, v.string('a value'), 'header fields with their values')),
+      scope: v.optional(limitedBy),
+      limitScope: v.optional(reach),
+      signals: v.optional(v.array(signal, 'signals in an array')),
+      fields: v.optional(v.array(fields, 'fields in an array')),
+    },
+    PROVIDER,
+  )
+})
+
 const STRATEGIES = ['least-loaded', 'round-robin', 'weighted', 'fill-first', 'random'] as const
 const STRATEGY = `${STRATEGIES.map(each => `'${each}'`).join(', ')} or a function`
 
 export const optionsSchema = object(
   {
-    origins: v.lazy(value =>
-      value === '*'
-        ? v.literal('*')
-        : v.pipe(
-            oneOrMany(origin, `${ORIGIN}, several in an array, or '*'`),
-            v.check(list => (list as string[]).length > 0, `${ORIGIN}, several in an array, or '*'`),
-          ),
+    origins: v.optional(
+      v.lazy(
+        (value): v.GenericSchema =>
+          value === '*' ? v.literal('*') : origins(`${ORIGIN}, several in an array, or '*'`),
+      ),
     ),
+    provider: v.optional(provider),
+    scope: v.optional(limitedBy),
     keys: v.lazy(
       (value): v.GenericSchema =>
         typeof value === 'function'

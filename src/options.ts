@@ -1,6 +1,9 @@
+import type { Auth } from './auth.js'
 import type { CacheStore } from './cache/cache-store.js'
 import type { Duration } from './duration.js'
 import type { KeySnapshot } from './key-snapshot.js'
+import type { LimitedBy, Provider } from './signals/provider.js'
+import type { ProviderName } from './signals/providers/index.js'
 
 /** What {@link wrapFetch} takes. */
 export interface Options {
@@ -8,12 +11,25 @@ export interface Options {
    * Where the keys may travel: requests to these origins are pooled, all others pass through untouched.
    *
    * `'*'` pools every http(s) request: use it only where nothing but your API is called.
+   * @default the provider's own; required without one
    * @example 'https://api.example.com'
    */
-  origins: string | readonly string[] | '*'
+  origins?: string | readonly string[] | '*' | undefined
+  /**
+   * The service behind the origins, by name, or described in the same words: how it takes keys, and how it says
+   * "limited", "out of quota", "overloaded" and "bad key". Without it, that is read from what services have in common.
+   * @example 'openai'
+   */
+  provider?: ProviderName | Provider | undefined
+  /**
+   * Which requests share a limit of a key: all of them (`'key'`), those for one `'model'` (in a JSON body or the path),
+   * those to one `'route'` (method and path), or those for which a function gives the same name. A refusal then rests
+   * the key for these requests only. @default the provider's own, else 'key'
+   */
+  scope?: LimitedBy | undefined
   /** The keys, or a function that brings them; the function is asked again on `pool.refresh()`. */
   keys: readonly KeyInput[] | (() => readonly KeyInput[] | Promise<readonly KeyInput[]>)
-  /** How a request carries its key. @default 'bearer' */
+  /** How a request carries its key. @default the provider's own, else 'bearer' */
   auth?: Auth | undefined
   /** The limits of each key; several at once are an array, and all of them hold. A key's own `limits` replace them. @default none */
   limits?: Limit | readonly Limit[] | undefined
@@ -83,17 +99,6 @@ export interface Limit {
   /** What a request costs in `tokens`. It can't wait, and should not read the body. @default 1 each */
   cost?: ((request: Request) => number) | undefined
 }
-
-/** How a request carries its key. */
-export type Auth =
-  /** `Authorization: Bearer KEY`. */
-  | 'bearer'
-  /** A header of your own; in `format`, `{key}` stands for the key. */
-  | { header: string; format?: string | undefined }
-  /** A query parameter; one of that name in the request is replaced. */
-  | { query: string }
-  /** Anything else: gets a request of its own to change, or to replace; its origin must stay. */
-  | ((request: Request, key: string) => Request | Promise<Request>)
 
 /** How the pool chooses between usable keys. */
 export type StrategyName = 'least-loaded' | 'round-robin' | 'weighted' | 'fill-first' | 'random'

@@ -1,10 +1,13 @@
+import type { Auth } from './auth.js'
 import type { CacheStore } from './cache/cache-store.js'
 import { describe } from './describe.js'
 import { InvalidOptionError } from './errors.js'
 import type { ResolvedLimit } from './limiter/create-limiter.js'
-import type { Auth, KeyInput, Limit, Options, RequestSummary, RetryContext, Strategy, StrategyName } from './options.js'
+import type { KeyInput, Limit, Options, RequestSummary, RetryContext, Strategy, StrategyName } from './options.js'
 import { check, keySchema, keysSchema, optionsSchema, UNSENDABLE } from './options-schema.js'
 import { Secret } from './secret.js'
+import type { LimitedBy, Provider } from './signals/provider.js'
+import { PROVIDERS, type ProviderName } from './signals/providers/index.js'
 
 /** The options, checked, with every default in its place and every duration in milliseconds. */
 export interface Settings {
@@ -13,6 +16,9 @@ export interface Settings {
   /** The origin that a key's own `baseUrl` stands in for. */
   readonly firstOrigin: string | undefined
   readonly auth: Auth
+  readonly provider: Provider | undefined
+  /** What requests share a limit of a key. */
+  readonly scope: LimitedBy
   readonly strategy: StrategyName | Strategy
   readonly retry: RetrySettings | undefined
   readonly cache: CacheSettings | undefined
@@ -79,7 +85,9 @@ export interface KeySource {
 export function resolveOptions(options: Options): Settings {
   const secrets = secretsIn((options as Partial<Options> | null | undefined)?.keys)
   const given = check(optionsSchema, options, '', secrets) as {
-    origins: '*' | string[]
+    origins?: '*' | string[]
+    provider?: ProviderName | (Provider & { origins?: string[] })
+    scope?: LimitedBy
     keys: unknown
     auth?: Auth
     limits?: Limit[]
@@ -93,15 +101,22 @@ export function resolveOptions(options: Options): Settings {
     onExhausted?: 'throw' | 'respond'
     timeout?: number | { attempt?: number; total?: number }
   }
-  const auth = given.auth ?? 'bearer'
-  const origins = given.origins === '*' ? '*' : new Set(given.origins)
-  const firstOrigin = origins === '*' ? undefined : given.origins[0]
+  const provider: Provider | undefined = typeof given.provider === 'string' ? PROVIDERS[given.provider] : given.provider
+  const auth = given.auth ?? provider?.auth ?? 'bearer'
+  const listed = given.origins ?? (provider?.origins && ([] as string[]).concat(provider.origins))
+  if (listed === undefined) {
+    throw new InvalidOptionError('origins', 'to be given, as no provider brings its own', 'nothing')
+  }
+  const origins = listed === '*' ? '*' : new Set(listed)
+  const firstOrigin = listed === '*' ? undefined : listed[0]
   const keys = keySource(given.keys, { auth, limits: resolveLimits(given.limits ?? []), firstOrigin })
   const timeout = typeof given.timeout === 'object' ? given.timeout : { total: given.timeout }
   return {
     origins,
     firstOrigin,
     auth,
+    provider,
+    scope: given.scope ?? provider?.scope ?? 'key',
     strategy: given.strategy ?? 'least-loaded',
     retry: resolveRetry(given.retry ?? 2),
     cache: resolveCache(given.cache ?? true),
@@ -196,7 +211,7 @@ type CheckedKey = Omit<Exclude<KeyInput, string>, 'limits'> & { limits?: Limit[]
 function readKey(key: CheckedKey, at: string, { auth, limits, firstOrigin }: KeyContext): KeySettings {
   const { value } = key
   if (value === '') throw new InvalidOptionError(`${at}.value`, 'a key: a string that is not empty', 'an empty string')
-  if (typeof auth !== 'function' && !(typeof auth === 'object' && 'query' in auth)) {
+  if (auth === 'bearer' || (typeof auth === 'object' && 'header' in auth)) {
     if (UNSENDABLE.test(value) || value.trim() !== value) {
       const expected =
         'a key that a header can carry: no line breaks, no spaces around it, no characters beyond Latin-1'

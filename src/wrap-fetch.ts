@@ -177,7 +177,7 @@ function layersOf(
   urls: Routes,
   background: CacheLayerOptions['background'],
 ) {
-  const { auth, maxWait, onExhausted } = settings
+  const { auth, provider, maxWait, onExhausted } = settings
   const now = () => clock.now()
   const authoriser = typeof auth === 'function' ? undefined : createAuthoriser(auth)
   const strip = authoriser?.strip ?? (url => url)
@@ -185,7 +185,8 @@ function layersOf(
   const { demandFor } = demands({ engine, settings, now, urlOf })
 
   const cleanUrl = (url: string, key: PooledKey) => urls.withoutKey(strip(url), key)
-  const sender = transport({ fetch, clock, auth, authoriser, cleanUrl, timeout: settings.timeout.attempt })
+  const headers = Object.entries(provider?.headers ?? {})
+  const sender = transport({ fetch, clock, auth, authoriser, cleanUrl, headers, timeout: settings.timeout.attempt })
   const attempt = (exchange: Exchange, lease: Lease) => {
     const redirect = followRedirects({
       urlFor: urls.urlFor,
@@ -203,7 +204,7 @@ function layersOf(
     })
     return redirect(sender(exchange.signal))(exchange.call, lease)
   }
-  const scheduled = schedule({ engine, clock, onExhausted, maxWait, urlOf, demandOf: demandFor })(attempt)
+  const scheduled = schedule({ engine, clock, onExhausted, provider, maxWait, urlOf, demandOf: demandFor })(attempt)
   const retried = retry({ engine, clock, retry: settings.retry, maxWait, urlOf })(scheduled)
   if (!settings.cache) return { send: retried, urlOf }
 

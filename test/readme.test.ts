@@ -4,6 +4,7 @@ import { transformSync } from 'esbuild'
 import * as openai from 'openai'
 import { describe, expect, it } from 'vitest'
 import * as keypool from '../src/index.js'
+import { PROVIDERS } from '../src/signals/providers/index.js'
 import { EVENT_NAMES } from './helpers/events.js'
 
 const readme = readFileSync(fileURLToPath(new URL('../README.md', import.meta.url)), 'utf8')
@@ -66,6 +67,10 @@ describe('README', () => {
       expect(requests).toHaveLength(1)
     }
     await (fetch ?? (given as { fetch: keypool.PooledFetch }).fetch).close()
+  })
+
+  it('names every provider', () => {
+    for (const name of Object.keys(PROVIDERS)) expect(readme).toContain(`\`${name}\``)
   })
 
   it('names every event, every error code and every option', () => {

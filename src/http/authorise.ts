@@ -1,5 +1,5 @@
+import type { Auth } from '../auth.js'
 import { InvalidOptionError } from '../errors.js'
-import type { Auth } from '../options.js'
 import type { Secret } from '../secret.js'
 
 /** A request that is about to be sent. */
@@ -21,7 +21,7 @@ export interface Authoriser {
 export function createAuthoriser(auth: Exclude<Auth, (...args: never) => unknown>): Authoriser {
   if (auth === 'bearer') return headerAuthoriser('authorization', 'Bearer {key}')
   if ('header' in auth) return headerAuthoriser(auth.header.toLowerCase(), auth.format ?? '{key}')
-  return queryAuthoriser(auth.query)
+  return 'path' in auth ? pathAuthoriser(([] as string[]).concat(auth.path)) : queryAuthoriser(auth.query)
 }
 
 function headerAuthoriser(header: string, format: string): Authoriser {
@@ -46,6 +46,49 @@ function queryAuthoriser(name: string): Authoriser {
     },
     strip: url => withoutParameter(url, name),
   }
+}
+
+function pathAuthoriser(templates: readonly string[]): Authoriser {
+  const places = templates.map(template => {
+    const [before = '', after = ''] = template.split('{key}')
+    return new RegExp(
+      `^(https?://[^/?#]+${literal(before)})([^/?#]*)(?=${after === '' ? '[/?#]|$' : literal(after)})`,
+      'i',
+    )
+  })
+  // A path that ends where the key would begin: '/v2' and '/v2/' are meant alike.
+  const complete = (url: string) => {
+    for (const template of templates) {
+      const bare = template.replace(/\/\{key\}.*$/, '')
+      const match = new RegExp(`^(https?://[^/?#]+${literal(bare)})(?=[?#]|$)`, 'i').exec(url)
+      if (match) return `${match[1]}/${url.slice(match[1]!.length)}`
+    }
+    return url
+  }
+  const replace = (url: string, value: string) => {
+    const full = complete(url)
+    const place = places.find(each => each.test(full))
+    return place && full.replace(place, (_, before: string) => before + value)
+  }
+  return {
+    safeWithNativeRedirects: false,
+    authorise(outgoing, key) {
+      const url = replace(outgoing.url, encodeURIComponent(key.reveal()))
+      if (url === undefined) {
+        const expected = `requests whose path begins with one of ${templates.join(', ')}`
+        throw new InvalidOptionError('auth.path', expected, new URL(outgoing.url).pathname)
+      }
+      outgoing.url = url
+    },
+    strip: url => replace(url, PLACEHOLDER) ?? url,
+  }
+}
+
+/** What stands in the place of a key in a path. */
+const PLACEHOLDER = '***'
+
+function literal(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
 }
 
 /** Takes a parameter out of a URL's query and leaves every other character of it as it is: signatures may be over them. */

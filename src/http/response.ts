@@ -181,23 +181,25 @@ async function takeIn(
 /** A body that nobody wanted could not be cancelled: it is broken already. */
 function noOneToTell(): void {}
 
-/** The beginning of a body as text, and the response, whole again. */
+/** The beginning of a body as text, whether that is all of it, and the response, whole again. */
 export async function peek(
   response: Response,
   bound: number,
   patience: (reading: Promise<unknown>) => Promise<boolean>,
-): Promise<{ text: string; response: Response }> {
-  if (response.body === null || !canRemake(response)) return { text: '', response }
+): Promise<{ text: string; whole: boolean; response: Response }> {
+  if (response.body === null || !canRemake(response)) return { text: '', whole: true, response }
   const reader = response.body.getReader()
   const chunks: Uint8Array[] = []
   let size = 0
   let pending: Promise<ReadableStreamReadResult<Uint8Array>> | undefined
+  let whole = false
   try {
     while (size < bound) {
       pending = reader.read()
       // The body may stall for as long as it likes; what it has said so far must do.
       if (!(await patience(pending))) break
       const { done, value } = await pending
+      whole = done
       if (done) break
       pending = undefined
       chunks.push(value)
@@ -228,5 +230,5 @@ export async function peek(
     } as never,
     { highWaterMark: 0 },
   )
-  return { text, response: withBody(response, stream) }
+  return { text, whole, response: withBody(response, stream) }
 }

@@ -12,6 +12,7 @@ import type { Demand } from '../pool/demand.js'
 import type { Lease } from '../pool/lease.js'
 import { classify, needsBody } from '../signals/classify.js'
 import type { Failure, Outcome } from '../signals/outcome.js'
+import type { Provider } from '../signals/provider.js'
 import type { Arrival } from './redirect.js'
 
 /** What is left when keys have had their say: the caller's answer, or trouble that a retry may mend. */
@@ -21,6 +22,7 @@ export interface ScheduleOptions {
   readonly engine: Engine
   readonly clock: Clock
   readonly onExhausted: 'throw' | 'respond'
+  readonly provider: Provider | undefined
   /** What the exchange asks of the pool. */
   demandOf(exchange: Exchange, patience: number): Demand
   readonly maxWait: number
@@ -39,7 +41,7 @@ interface Refused {
 export type Attempt = (exchange: Exchange, lease: Lease) => Promise<Arrival>
 
 /** How much of a body is read to tell what it means, in bytes, and for how long, in milliseconds. */
-const PEEK = { bytes: 16 * 1024, patience: 2_000 }
+const PEEK = { error: { bytes: 16 * 1024, patience: 2_000 }, success: { bytes: 4 * 1024, patience: 250 } }
 
 /**
  * Finds a key and sends with it; goes on with the next for as long as keys are refused.
@@ -48,7 +50,7 @@ const PEEK = { bytes: 16 * 1024, patience: 2_000 }
  * back, and all waiting together is bounded by `maxWait`.
  */
 export function schedule(options: ScheduleOptions): (attempt: Attempt) => (exchange: Exchange) => Promise<Settled> {
-  const { engine, clock, onExhausted, demandOf, maxWait, urlOf } = options
+  const { engine, clock, onExhausted, provider, demandOf, maxWait, urlOf } = options
   const { scheduler, health, counters, emit } = engine
 
   function borrow(exchange: Exchange): Promise<Lease> {
@@ -56,13 +58,18 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
   }
 
   async function read(response: Response): Promise<Outcome> {
-    if (!needsBody(response)) return classify(response, '', clock.now())
+    if (!needsBody(response, provider)) return classify(response, '', provider, clock.now())
+    const { bytes, patience } = response.status >= 400 ? PEEK.error : PEEK.success
     const until = new AbortController()
-    const timeUp = delay(clock, PEEK.patience, until.signal).then(
+    const timeUp = delay(clock, patience, until.signal).then(
       () => false,
       () => false,
     )
-    const { text, response: whole } = await peek(response, PEEK.bytes, reading =>
+    const {
+      text,
+      whole,
+      response: again,
+    } = await peek(response, bytes, reading =>
       Promise.race([
         reading.then(
           () => true,
@@ -72,7 +79,10 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
       ]),
     )
     until.abort()
-    return classify(whole, text, clock.now())
+    // An error that comes as a success is a small thing; the beginning of a large answer may say anything.
+    const isStream = /event-stream/i.test(response.headers.get('content-type') ?? '')
+    const counts = response.status >= 400 || whole || isStream
+    return classify(again, counts ? text : '', provider, clock.now())
   }
 
   /** Holds the lease to the end of the body where a limit counts requests at once; gives it back at once elsewhere. */

@@ -1,3 +1,4 @@
+import type { Auth } from '../auth.js'
 import { abortable, type Clock } from '../clock.js'
 import { type Deadline, startDeadline } from '../deadline.js'
 import { formatDuration } from '../duration.js'
@@ -5,7 +6,6 @@ import { KeypoolTimeoutError } from '../errors.js'
 import { type Authoriser, authoriseByFunction, type Outgoing } from '../http/authorise.js'
 import type { Call } from '../http/call.js'
 import { withFacts } from '../http/response.js'
-import type { Auth } from '../options.js'
 import type { PooledKey } from '../pool/pooled-key.js'
 import { redactError } from '../redact.js'
 import type { Hop, Send } from './redirect.js'
@@ -18,13 +18,15 @@ export interface TransportOptions {
   cleanUrl(url: string, key: PooledKey): string
   /** `undefined` where `auth` is a function. */
   readonly authoriser: Authoriser | undefined
+  /** What the service demands of every request, for those that don't have it. */
+  readonly headers: readonly (readonly [name: string, value: string])[]
   /** How long one attempt may take until its headers are there, in milliseconds. */
   readonly timeout: number | undefined
 }
 
 /** Puts the key in and sends: the one place where a key's value is read, and where the wrapped `fetch` is called. */
 export function transport(options: TransportOptions): (signal: AbortSignal | undefined) => Send {
-  const { fetch, clock, auth, authoriser, timeout, cleanUrl } = options
+  const { fetch, clock, auth, authoriser, headers, timeout, cleanUrl } = options
 
   /** The response as it came, but for a URL that holds the key: as it was sent, or as the server sent it back. */
   function withoutKey(response: Response, key: PooledKey): Response {
@@ -40,6 +42,8 @@ export function transport(options: TransportOptions): (signal: AbortSignal | und
       const { signal: attemptSignal, clear } = startTimeout(clock, timeout, signal)
       try {
         const outgoing: Outgoing = { url: hop.url, headers: new Headers(hop.headers) }
+        if (lease)
+          for (const [name, value] of headers) if (!outgoing.headers.has(name)) outgoing.headers.set(name, value)
         if (lease && authoriser) authoriser.authorise(outgoing, lease.key.secret)
         // Redirects are followed, or refused, one layer up: see there.
         const redirect: RequestRedirect = hop.native ? 'follow' : 'manual'

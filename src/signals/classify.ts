@@ -1,60 +1,73 @@
+import { NO_BODY, readBody } from './body-facts.js'
+import { readGenerally } from './general.js'
+import { matches } from './match.js'
 import type { Outcome } from './outcome.js'
-import { readWait } from './wait-hint.js'
+import type { Provider, Reply, Scope } from './provider.js'
+import { readTiming } from './timing.js'
+import { serverTime } from './wait-hint.js'
 
-/** Statuses with which a server speaks of itself, not of the request; 5xx besides are those too but for the fixed ones. */
+/** Statuses besides 429 whose bodies may tell of keys and limits. */
+const TELLING: ReadonlySet<number> = new Set([400, 401, 402, 403, 418, 420, 422, 429, 503, 529])
+/** 5xx that no second try mends. */
 const FINAL_SERVER_ERRORS: ReadonlySet<number> = new Set([501, 505, 506, 508, 510, 511])
-
-/** Words by which a 403 says that the key is bad, in codes and messages alike. A 403 without them is about the resource. */
-const BAD_KEY =
-  /\b(?:invalid|incorrect|unknown|missing|expired|revoked|disabled|deactivated|blocked|suspended)[\s_-]*(?:api|access|subscription|auth)?[\s_-]*(?:key|token|credentials?)\b|\b(?:api|access|subscription)?[\s_-]*(?:key|token)[\s_-]*(?:is|was|has been|not)?[\s_-]*(?:not[\s_-]*valid|invalid|incorrect|unknown|expired|revoked|disabled|deactivated|blocked|suspended)\b/i
+const TEXTUAL = /json|text|xml/i
 
 /** Whether the beginning of the body is needed to tell what a response means. */
-export function needsBody({ status, headers }: Response): boolean {
-  return status === 403 && /json|text|xml/i.test(headers.get('content-type') ?? '') && !isRateLimited403(headers)
+export function needsBody({ status, headers }: Response, provider: Provider | undefined): boolean {
+  const type = headers.get('content-type')
+  if (status < 400) return isReadAnyway(status, provider) && /json|event-stream/i.test(type ?? '')
+  if (type !== null && !TEXTUAL.test(type)) return false
+  return TELLING.has(status) || status === 430 || status > 431
+}
+
+/** Whether a provider's errors may come with this status, though it is none of an error. */
+function isReadAnyway(status: number, provider: Provider | undefined): boolean {
+  return (
+    provider?.signals?.some(signal => ([] as (number | undefined)[]).concat(signal.status).includes(status)) ?? false
+  )
 }
 
 /**
- * What a response means for the key, from its status and headers, and the body's beginning where `needsBody` asked.
+ * What a response means for the key that it was sent with: by the provider's own signals, and where none of them
+ * fits by what services have in common.
  *
- * 429 is a limit and 402 a quota; 401 is a bad key, and so is a 403 that says so; a 403 that says when to come back
- * is a limit; 408, 425, 529 and most 5xx are the server's trouble. All else is the caller's answer.
+ * @param text - the body's beginning, where `needsBody` asked for it
  */
-export function classify(response: Response, body: string, now: number): Outcome {
+export function classify(response: Response, text: string, provider: Provider | undefined, now: number): Outcome {
   const { status, headers } = response
-  switch (status) {
-    case 429:
-      return { kind: 'refused', cause: 'rate-limit', wait: readWait(headers, now), response }
-    case 402:
-      return { kind: 'refused', cause: 'quota', wait: readWait(headers, now), response }
-    case 401:
+  const serverNow = serverTime(headers, now)
+  const reply: Reply = { status, headers, body: text === '' ? NO_BODY : readBody(text, serverNow) }
+  const signal = provider?.signals?.find(each => matches(each, reply))
+  const meaning = signal?.means ?? readGenerally(reply)
+  switch (meaning) {
+    case 'rate-limit':
+    case 'quota': {
+      const scope = signal?.scope ?? provider?.limitScope ?? 'key'
+      const wait = readTiming(reply, signal, meaning, serverNow)
+      // Nobody's key is to blame when the service limits everyone.
+      if (scope === 'provider') return { kind: 'trouble', cause: 'overload', wait, response }
+      return { kind: 'refused', cause: meaning, scope: scopeOf(reply, scope), wait, response }
+    }
+    case 'invalid-key':
       return { kind: 'invalid-key', response }
-    case 403:
-      if (isRateLimited403(headers))
-        return { kind: 'refused', cause: 'rate-limit', wait: readWait(headers, now), response }
-      // RFC 6750 section 3.1: the token is expired, revoked, malformed or invalid.
-      if (/error="?invalid_token/i.test(headers.get('www-authenticate') ?? '') || BAD_KEY.test(body)) {
-        return { kind: 'invalid-key', response }
-      }
-      return { kind: 'answer', response }
-    case 408:
-    case 425:
-      return { kind: 'trouble', cause: undefined, wait: readWait(headers, now), response }
-    case 503:
-    case 529:
-      return { kind: 'trouble', cause: 'overload', wait: readWait(headers, now), response }
+    case 'overload':
+      return { kind: 'trouble', cause: 'overload', wait: readTiming(reply, signal, meaning, serverNow), response }
+    case 'answer':
+      return isTrouble(status) && !signal
+        ? { kind: 'trouble', cause: undefined, wait: readTiming(reply, signal, meaning, serverNow), response }
+        : { kind: 'answer', response }
   }
-  if (status >= 500 && !FINAL_SERVER_ERRORS.has(status)) {
-    return { kind: 'trouble', cause: undefined, wait: readWait(headers, now), response }
-  }
-  return { kind: 'answer', response }
 }
 
-/** GitHub and others refuse with 403 and say when to come back. */
-function isRateLimited403(headers: Headers): boolean {
-  return (
-    headers.has('retry-after') ||
-    headers.has('retry-after-ms') ||
-    headers.get('x-ratelimit-remaining')?.trim() === '0' ||
-    headers.get('ratelimit-remaining')?.trim() === '0'
-  )
+/** A ban of the address looks the same from everywhere: a page for people, where data was asked for. */
+function scopeOf({ status, headers }: Reply, scope: Scope): Scope {
+  if (status === 418) return 'address'
+  return headers.has('ratelimit-policy') && /;\s*pk=/.test(headers.get('ratelimit') ?? '') && scope === 'key'
+    ? 'model'
+    : scope
+}
+
+/** The server speaks of itself, not of the request. */
+function isTrouble(status: number): boolean {
+  return status === 408 || status === 425 || (status >= 500 && !FINAL_SERVER_ERRORS.has(status))
 }

@@ -1,3 +1,5 @@
+import type { Scope } from './provider.js'
+
 /** What an attempt came to. */
 export type Outcome =
   /** For the caller: a success, or an error that is the request's own. */
@@ -6,6 +8,7 @@ export type Outcome =
   | {
       readonly kind: 'refused'
       readonly cause: 'rate-limit' | 'quota'
+      readonly scope: Scope
       /** In milliseconds; `undefined`: the server doesn't say. */
       readonly wait: number | undefined
       readonly response: Response

@@ -1,10 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { parseHttpDate } from '../../src/signals/http-date.js'
-import { readWait } from '../../src/signals/wait-hint.js'
+import { readHeaderHint } from '../../src/signals/wait-hint.js'
+import { LONGEST_WAIT } from '../../src/signals/when.js'
 
 const NOW = Date.UTC(2026, 8, 6, 12)
-const wait = (headers: Record<string, string>, now = NOW) => readWait(new Headers(headers), now)
+const wait = (headers: Record<string, string>, now = NOW) => readHeaderHint(new Headers(headers), now)?.wait
 
 describe('how long a response asks to wait', () => {
   it.each<[string, Record<string, string>, number | undefined]>([
@@ -90,8 +91,15 @@ describe('how long a response asks to wait', () => {
     ['a timespan', { 'x-ms-retry-after-ms': '00:00:00.033' }, 33],
     ['Amazon’s milliseconds', { 'x-amz-retry-after': '5000' }, 5_000],
     ['nothing', {}, undefined],
-    ['zero', { 'retry-after': '0' }, undefined],
-    ['the past', { 'retry-after': 'Sun, 06 Sep 2026 11:00:00 GMT' }, undefined],
+    ['zero: at once', { 'retry-after': '0' }, 0],
+    ['the past: at once', { 'retry-after': 'Sun, 06 Sep 2026 11:00:00 GMT' }, 0],
+    [
+      'zero beside a reset that says more',
+      { 'retry-after': '0', 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '9' },
+      9_000,
+    ],
+    ['a moment where a span belongs', { 'retry-after': '1788696060' }, 60_000],
+    ['a wait without end', { 'retry-after': '99999999999999999999' }, 31_622_400_000],
     ['nonsense', { 'retry-after': 'soon' }, undefined],
     ['a negative number', { 'retry-after': '-5' }, undefined],
     ['a number with an exponent', { 'retry-after': '1e3' }, undefined],
@@ -128,8 +136,8 @@ describe('how long a response asks to wait', () => {
             headers.append(each, text)
           } catch {}
         }
-        const read = readWait(headers, now)
-        if (read !== undefined) expect(read > 0 && Number.isFinite(read)).toBe(true)
+        const read = readHeaderHint(headers, now)?.wait
+        if (read !== undefined) expect(read >= 0 && read <= LONGEST_WAIT).toBe(true)
       }),
       { numRuns: 2_000 },
     )

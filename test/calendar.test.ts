@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { endOfCalendarWindow } from '../../src/limiter/calendar-window.js'
+import { endOfCalendarWindow } from '../src/calendar.js'
 
 const end = (at: string, per: 'day' | 'month', zone: string) =>
   new Date(endOfCalendarWindow(Date.parse(at), per, zone)).toISOString()

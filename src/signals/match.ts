@@ -1,0 +1,20 @@
+import type { Reply, Signal } from './provider.js'
+
+// Patterns are searched, not tested: one of the user's with the `g` flag would remember where it was.
+
+/** Whether a reply is what a signal describes: every condition that it has must hold. */
+export function matches(signal: Signal, reply: Reply): boolean {
+  const { status, code, text, headers } = signal
+  if (status !== undefined && !([] as number[]).concat(status).includes(reply.status)) return false
+  if (headers && !Object.entries(headers).every(([name, value]) => fits(reply.headers.get(name), value))) return false
+  if (code !== undefined) {
+    const wanted = ([] as (string | RegExp)[]).concat(code)
+    if (!reply.body.codes.some(each => wanted.some(one => fits(each, one)))) return false
+  }
+  return text === undefined || reply.body.text.search(text) >= 0
+}
+
+function fits(value: string | null, wanted: string | RegExp): boolean {
+  if (value === null) return false
+  return typeof wanted === 'string' ? value.toLowerCase() === wanted.toLowerCase() : value.search(wanted) >= 0
+}

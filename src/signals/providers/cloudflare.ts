@@ -1,0 +1,13 @@
+import type { Provider } from '../provider.js'
+
+/** https://developers.cloudflare.com/fundamentals/api/reference/limits */
+export const cloudflare: Provider = {
+  name: 'Cloudflare',
+  origins: 'https://api.cloudflare.com',
+  // All tokens of a user share one limit, and all are blocked for five minutes.
+  limitScope: 'account',
+  signals: [
+    { status: 429, means: 'rate-limit', wait: '5m' },
+    { status: 403, code: '10000', means: 'answer' },
+  ],
+}

@@ -1,0 +1,9 @@
+import type { Provider } from '../provider.js'
+
+/** https://www.twilio.com/docs/api/errors/20429 */
+export const twilio: Provider = {
+  name: 'Twilio',
+  origins: 'https://api.twilio.com',
+  auth: { header: 'authorization', format: 'Basic {key}' },
+  signals: [{ code: ['20003', '20005'], means: 'invalid-key' }],
+}

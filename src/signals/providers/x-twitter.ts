@@ -1,0 +1,15 @@
+import type { Provider } from '../provider.js'
+
+/** https://docs.x.com/x-api/fundamentals/rate-limits and …/response-codes-and-errors */
+export const xTwitter: Provider = {
+  name: 'X',
+  origins: ['https://api.x.com', 'https://api.twitter.com'],
+  scope: 'route',
+  limitScope: 'model',
+  signals: [
+    // The fields beside these are those of another limit, of which much is left.
+    { code: [/usage-capped$/, 'UsageCapExceeded'], means: 'quota', scope: 'account', hints: false },
+    { status: 402, means: 'quota', scope: 'account', hints: false },
+    { status: 403, code: /client-forbidden$/, means: 'invalid-key' },
+  ],
+}
