@@ -10,6 +10,8 @@ export interface LimitSnapshot {
   readonly per: number | 'day' | 'month' | null
   /** The bucket's size, where the limit has one. */
   readonly burst: number | null
+  /** Whether it was found out, from the server's fields or its refusals, and not declared. */
+  readonly learnt: boolean
 }
 
 /** How a key is doing: everything about it but its value. */

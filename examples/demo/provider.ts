@@ -5,13 +5,14 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { type Dialect, fieldsOf, type QuotaState, refusalOf } from './dialects.js'
 
 export interface ProviderKey {
   /** Never more than `requests` in any stretch of `per` milliseconds; with `burst`, a bucket that refills at that rate. */
   requests?: number
   per?: number
   burst?: number
-  /** Windows that begin every `per` milliseconds, instead of sliding. */
+  /** Windows that begin at each whole `per` milliseconds of the clock, instead of sliding. */
   fixed?: boolean
   concurrency?: number
   /** All that the key may ever ask. */
@@ -23,8 +24,8 @@ export interface ProviderSettings {
   keys: Record<string, ProviderKey>
   /** How long an answer takes, in milliseconds: a number, or from one to another at random. */
   latency?: number | [from: number, to: number]
-  /** Whether a refusal says when to come back. */
-  retryAfter?: boolean
+  /** How it tells of limits. */
+  dialect?: Dialect
 }
 
 export interface ProviderKeyStats {
@@ -49,22 +50,37 @@ class Account {
     this.#level = limits.burst ?? 0
   }
 
-  /** How many milliseconds to wait; 0: none, it is counted and served. */
-  admit(now: number): number {
-    const { requests, per = 1000, burst, fixed, concurrency } = this.limits
-    if (concurrency !== undefined && this.#inFlight >= concurrency) return 100
-    if (requests !== undefined && burst !== undefined) {
-      this.#level = Math.min(burst, this.#level + ((now - this.#levelAt) * requests) / per)
-      this.#levelAt = now
-      if (this.#level < 1) return ((1 - this.#level) * per) / requests
-      this.#level -= 1
-    } else if (requests !== undefined) {
-      const from = fixed ? Math.floor(now / per) * per : now - per
-      while (this.#log.length > 0 && this.#log[0]! <= from) this.#log.shift()
-      if (this.#log.length >= requests) return fixed ? from + per - now : this.#log[0]! + per - now
-      this.#log.push(now)
+  /** Counts a request if there is room for it; says so by a `next` of 0. */
+  admit(now: number): QuotaState & { admitted: boolean } {
+    const { requests, concurrency } = this.limits
+    if (concurrency !== undefined && this.#inFlight >= concurrency) {
+      return { admitted: false, limit: concurrency, per: 0, remaining: 0, next: 100, full: 100 }
     }
-    return 0
+    if (requests === undefined) return { admitted: true, limit: 0, per: 0, remaining: 0, next: 0, full: 0 }
+    return this.limits.burst === undefined ? this.#admitByWindow(now, requests) : this.#admitByBucket(now, requests)
+  }
+
+  #admitByBucket(now: number, requests: number) {
+    const { per = 1000, burst = 1 } = this.limits
+    this.#level = Math.min(burst, this.#level + ((now - this.#levelAt) * requests) / per)
+    this.#levelAt = now
+    const admitted = this.#level >= 1
+    if (admitted) this.#level -= 1
+    const until = (level: number) => (Math.max(0, level - this.#level) * per) / requests
+    return { admitted, limit: burst, per, remaining: Math.floor(this.#level), next: until(1), full: until(burst) }
+  }
+
+  #admitByWindow(now: number, requests: number) {
+    const { per = 1000, fixed } = this.limits
+    const wall = performance.timeOrigin + now
+    const from = fixed ? now - (wall % per) : now - per
+    while (this.#log.length > 0 && this.#log[0]! <= from) this.#log.shift()
+    const admitted = this.#log.length < requests
+    if (admitted) this.#log.push(now)
+    const backAt = (at: number | undefined) => (at === undefined ? 0 : fixed ? from + per - now : at + per - now)
+    const remaining = requests - this.#log.length
+    const next = remaining > 0 ? 0 : backAt(this.#log[0])
+    return { admitted, limit: requests, per, remaining, next, full: backAt(this.#log.at(-1)) }
   }
 
   enter(): void {
@@ -76,7 +92,7 @@ class Account {
   }
 }
 
-function serve({ keys, latency = 5, retryAfter = true }: ProviderSettings): void {
+function serve({ keys, latency = 5, dialect = 'retry-after-ms' }: ProviderSettings): void {
   const accounts = new Map(Object.entries(keys).map(([key, limits]) => [key, new Account(limits)]))
   let firstAt: number | undefined
 
@@ -97,11 +113,11 @@ function serve({ keys, latency = 5, retryAfter = true }: ProviderSettings): void
       stats.outOfQuota++
       return send(429, { error: { code: 'quota_exceeded', message: 'Quota used up.' } }, { 'retry-after': '3600' })
     }
-    const wait = account.admit(now)
-    if (wait > 0) {
+    const state = account.admit(now)
+    if (!state.admitted) {
       stats.refused++
-      const hint = { 'retry-after': String(Math.ceil(wait / 1000)), 'retry-after-ms': String(Math.ceil(wait)) }
-      return send(429, { error: { code: 'rate_limited', message: 'Slow down.' } }, retryAfter ? hint : {})
+      const { status, fields, body } = refusalOf(dialect, state)
+      return send(status, body, fields)
     }
     firstAt ??= now
     stats.served++
@@ -111,7 +127,7 @@ function serve({ keys, latency = 5, retryAfter = true }: ProviderSettings): void
     await sleep(typeof latency === 'number' ? latency : latency[0] + Math.random() * (latency[1] - latency[0]))
     account.leave()
     const cacheable: Record<string, string> = request.url?.includes('popular') ? { 'cache-control': 'max-age=60' } : {}
-    send(200, { path: request.url }, cacheable)
+    send(200, { path: request.url }, { ...fieldsOf(dialect, state), ...cacheable })
   }
 
   const server = createServer((request, response) => void answer(request, response))

@@ -11,6 +11,7 @@ import type { Engine } from '../pool/create-pool.js'
 import type { Demand } from '../pool/demand.js'
 import type { Lease } from '../pool/lease.js'
 import { classify, needsBody } from '../signals/classify.js'
+import { readLimits } from '../signals/limit-fields.js'
 import type { Failure, Outcome } from '../signals/outcome.js'
 import type { Provider } from '../signals/provider.js'
 import type { Arrival } from './redirect.js'
@@ -51,7 +52,7 @@ const PEEK = { error: { bytes: 16 * 1024, patience: 2_000 }, success: { bytes: 4
  */
 export function schedule(options: ScheduleOptions): (attempt: Attempt) => (exchange: Exchange) => Promise<Settled> {
   const { engine, clock, onExhausted, provider, demandOf, maxWait, urlOf } = options
-  const { scheduler, health, counters, emit } = engine
+  const { scheduler, health, counters, lessons, emit } = engine
 
   function borrow(exchange: Exchange): Promise<Lease> {
     return countingWait(exchange, clock, () => scheduler.acquire(demandOf(exchange, maxWait - exchange.waited)))
@@ -143,6 +144,7 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
           last = arrival.lease
           // Another origin's answer, after a redirect, says nothing about the key.
           if (!last) return { kind: 'answer', response: arrival.response }
+          lessons.clock.observe(arrival.response.headers, last.takenAt, clock.now())
           outcome = await read(arrival.response)
         } catch (error) {
           last?.end()
@@ -155,7 +157,7 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
         }
         switch (outcome.kind) {
           case 'answer':
-            health.succeeded(last)
+            health.succeeded(last, readLimits(outcome.response.headers, provider))
             return endWithBody(outcome, last)
           case 'trouble':
             if (outcome.cause) counters.refusal(keyId, outcome.cause)
@@ -163,7 +165,12 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
           case 'refused': {
             const { cause, wait, response } = outcome
             counters.refusal(keyId, cause)
-            health.refused(last, { cause, wait, status: response.status })
+            health.refused(last, {
+              cause,
+              wait,
+              status: response.status,
+              readings: readLimits(response.headers, provider),
+            })
             break
           }
           case 'invalid-key':

@@ -1,3 +1,4 @@
+import { Learner, type Lessons } from '../learning/learner.js'
 import { CalendarWindow } from './calendar-window.js'
 import { Concurrency } from './concurrency.js'
 import { Limiter, type LimiterHost } from './limiter.js'
@@ -27,11 +28,14 @@ export type ResolvedLimit =
     }
 
 /** A limiter for one quota. */
-export function createLimiter(limits: readonly ResolvedLimit[], openBook: OpenBook, host: LimiterHost): Limiter {
-  return new Limiter(
-    limits.map(limit => createMeter(limit, openBook, host.now())),
-    host,
-  )
+export function createLimiter(
+  limits: readonly ResolvedLimit[],
+  openBook: OpenBook,
+  host: LimiterHost,
+  lessons: Lessons,
+): Limiter {
+  const declared = limits.map(limit => createMeter(limit, openBook, host.now()))
+  return new Limiter(declared, host, changed => new Learner(openBook, lessons, declared.length > 0, changed))
 }
 
 function createMeter(limit: ResolvedLimit, openBook: OpenBook, now: number): Meter {

@@ -1,3 +1,5 @@
+import type { Learner, Ticket } from '../learning/learner.js'
+import type { LimitReading } from '../signals/limit-fields.js'
 import type { Departing } from './departures.js'
 import type { Meter } from './meter.js'
 import type { Transit } from './transit.js'
@@ -11,11 +13,23 @@ export interface Permit {
   leaves(): void
   /** The server has counted it: an answer, or a failure, is there. */
   answered(): void
+  /** The server has let it pass, and told of limits in its fields. */
+  passed(readings: readonly LimitReading[]): void
+  /**
+   * The server has refused it for a limit.
+   *
+   * @param told - how long it says to wait, in milliseconds
+   * @returns how long to wait, as far as that is known better, or at all
+   */
+  refused(told: number | undefined, readings: readonly LimitReading[]): number
   /** It is over: its response was received in whole, or dropped. */
   end(): void
   /** It was never sent: everything is given back. */
   undo(): void
 }
+
+/** Makes a learner, which tells the meters that it has learnt whenever others are. */
+export type CreateLearner = (changed: (meters: readonly Meter[]) => void) => Learner
 
 /** How long a request is taken to be on its way when no answer has come: usually, and at most, in milliseconds. */
 const SLACK = { shortest: 3, usual: 250, longest: 500 }
@@ -36,59 +50,94 @@ export interface LimiterHost {
  * a request is taken as counted when it has been gone for `slack`, so that a slow API's limits are used in full.
  */
 export class Limiter {
-  readonly meters: readonly Meter[]
+  readonly #declared: readonly Meter[]
   readonly #host: LimiterHost
-  readonly #longestSlack: number
-  #slack: number
+  readonly #learner: Learner
+  #meters: readonly Meter[]
+  #longestSlack = 0
+  #slack = 0
   // The permits that are not confirmed yet, oldest first.
   #oldest: LimiterPermit | undefined
   #newest: LimiterPermit | undefined
 
-  constructor(meters: readonly Meter[], host: LimiterHost) {
-    this.meters = meters
+  constructor(declared: readonly Meter[], host: LimiterHost, createLearner: CreateLearner) {
+    this.#declared = declared
     this.#host = host
-    const narrowest = Math.min(Number.POSITIVE_INFINITY, ...meters.map(room))
+    this.#meters = declared
+    this.#learner = createLearner(learnt => {
+      this.#meters = [...declared, ...learnt]
+      this.#measure()
+    })
+    this.#measure()
+  }
+
+  /** All that is counted: the declared limits, then those that were learnt. */
+  get meters(): readonly Meter[] {
+    return this.#meters
+  }
+
+  #measure(): void {
+    const narrowest = Math.min(Number.POSITIVE_INFINITY, ...this.#meters.map(room))
     this.#slack = Math.min(SLACK.usual, Math.max(SLACK.shortest, narrowest / 40))
     this.#longestSlack = Math.min(SLACK.longest, Math.max(this.#slack, narrowest / 3))
   }
 
   /** From when a request may pass: `now` if at once, `Infinity` if only the end of another can make room. */
   availableAt(weigh: Weigh, now: number): number {
-    if (this.meters.length === 0) return now
+    let at = this.#learner.availableAt(now)
+    if (this.#meters.length === 0) return at
     this.#confirmGone(now)
     const next = this.#nextConfirm(now)
-    let at = now
-    for (const meter of this.meters) {
-      const open = meter.availableAt(weigh(meter), now, next)
+    for (const meter of this.#meters) {
+      const open = meter.availableAt(weightOf(meter, weigh), now, next)
       if (open > at) at = open
     }
     return at
   }
 
   /** The limits with what is left of each now. */
-  read(now: number): { readonly meter: Meter; readonly remaining: number }[] {
+  read(now: number): { readonly meter: Meter; readonly remaining: number; readonly learnt: boolean }[] {
     this.#confirmGone(now)
-    return this.meters.map(meter => ({ meter, remaining: meter.remaining(now) }))
+    const { length } = this.#declared
+    return this.#meters.map((meter, index) => ({ meter, remaining: meter.remaining(now), learnt: index >= length }))
   }
 
   /** Whether a request of this weight could ever pass. */
   couldPass(weigh: Weigh): boolean {
-    return this.meters.every(meter => weigh(meter) <= meter.capacity)
+    return this.#declared.every(meter => weigh(meter) <= meter.capacity)
   }
 
   /** Takes a permit if there is one now. */
   tryAcquire(weigh: Weigh, now: number): Permit | undefined {
-    if (this.meters.length === 0) return FREE
     if (this.availableAt(weigh, now) > now) return undefined
-    const permit = new LimiterPermit(this, this.meters.map(weigh))
-    this.meters.forEach((meter, index) => {
-      meter.take(permit.weights[index]!, now)
+    const ticket = this.#learner.take(now)
+    const meters = this.#meters
+    const weights = meters.map(meter => weightOf(meter, weigh))
+    const permit = new LimiterPermit(this, meters, weights, ticket)
+    if (meters.length === 0) {
+      permit.linked = false
+      return permit
+    }
+    meters.forEach((meter, index) => {
+      meter.take(weights[index]!, now)
     })
     permit.previous = this.#newest
     if (this.#newest) this.#newest.next = permit
     else this.#oldest = permit
     this.#newest = permit
     return permit
+  }
+
+  /** @internal */
+  passed({ ticket }: LimiterPermit, readings: readonly LimitReading[]): void {
+    this.#learner.passed(ticket, readings, this.#host.now())
+    // Else the end of the request, which is there too, tells of the change.
+    if (this.#declared.some(({ unit }) => unit === 'concurrency')) this.#host.changed()
+  }
+
+  /** @internal */
+  refusedFor({ ticket }: LimiterPermit, told: number | undefined, readings: readonly LimitReading[]): number {
+    return this.#learner.refused(ticket, told, readings, this.#host.now())
   }
 
   /** The server refused what should have passed: requests take longer to arrive than thought. */
@@ -114,7 +163,7 @@ export class Limiter {
   /** @internal */
   confirm(permit: LimiterPermit, at: number): void {
     this.#unlink(permit)
-    this.meters.forEach((meter, index) => {
+    permit.meters.forEach((meter, index) => {
       meter.confirm(permit.weights[index]!, at)
     })
   }
@@ -130,7 +179,8 @@ export class Limiter {
 
   /** @internal */
   end(permit: LimiterPermit): void {
-    this.meters.forEach((meter, index) => {
+    this.#learner.ended(permit.ticket)
+    permit.meters.forEach((meter, index) => {
       meter.end(permit.weights[index]!)
     })
     this.#host.changed()
@@ -139,8 +189,9 @@ export class Limiter {
   /** @internal */
   undo(permit: LimiterPermit): void {
     const now = this.#host.now()
-    this.#unlink(permit)
-    this.meters.forEach((meter, index) => {
+    this.#learner.undo(permit.ticket)
+    if (permit.linked) this.#unlink(permit)
+    permit.meters.forEach((meter, index) => {
       meter.undo(permit.weights[index]!, now)
     })
     this.#host.changed()
@@ -175,7 +226,9 @@ export class Limiter {
 }
 
 class LimiterPermit implements Permit, Departing {
+  readonly meters: readonly Meter[]
   readonly weights: readonly number[]
+  readonly ticket: Ticket
   readonly #limiter: Limiter
   previous: LimiterPermit | undefined
   next: LimiterPermit | undefined
@@ -183,9 +236,11 @@ class LimiterPermit implements Permit, Departing {
   linked = true
   #over = false
 
-  constructor(limiter: Limiter, weights: readonly number[]) {
+  constructor(limiter: Limiter, meters: readonly Meter[], weights: readonly number[], ticket: Ticket) {
     this.#limiter = limiter
+    this.meters = meters
     this.weights = weights
+    this.ticket = ticket
   }
 
   departed(at: number): void {
@@ -194,7 +249,15 @@ class LimiterPermit implements Permit, Departing {
   }
 
   leaves(): void {
-    this.#limiter.leaves(this)
+    if (this.meters.length > 0) this.#limiter.leaves(this)
+  }
+
+  passed(readings: readonly LimitReading[]): void {
+    this.#limiter.passed(this, readings)
+  }
+
+  refused(told: number | undefined, readings: readonly LimitReading[]): number {
+    return this.#limiter.refusedFor(this, told, readings)
   }
 
   answered(): void {
@@ -212,12 +275,13 @@ class LimiterPermit implements Permit, Departing {
   undo(): void {
     if (this.#over) return
     this.#over = true
-    if (this.linked) this.#limiter.undo(this)
+    this.#limiter.undo(this)
   }
 }
 
-/** The permit of a quota without limits. */
-const FREE: Permit = { leaves() {}, answered() {}, end() {}, undo() {} }
+function weightOf(meter: Meter, weigh: Weigh): number {
+  return meter.weightOf ? meter.weightOf() : weigh(meter)
+}
 
 /** How much a delay matters to a meter: its window, or the time in which a bucket's burst flows in again. */
 function room({ per, capacity, limit }: Meter): number {

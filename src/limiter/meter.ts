@@ -21,6 +21,8 @@ export interface Meter {
    * @param nextConfirm - by when the oldest request that is not yet confirmed will be
    */
   availableAt(weight: number, now: number, nextConfirm: number): number
+  /** What a request weighs, where the meter knows it better than the user. */
+  weightOf?(): number
   /** Books `weight`; only when it is available. */
   take(weight: number, now: number): void
   /** The server has counted it, at `at` at the latest. */

@@ -60,6 +60,27 @@ export class SlidingWindow extends WindowMeter<number> {
     return this.book.reservoir
   }
 
+  /** Lets all that is left come back bit by bit, over `span` from `from` on: as it was used up before. */
+  spread(from: number, span: number): void {
+    const { limit } = this
+    for (let index = 0; index < limit; index++) {
+      this.#returns.push({ at: Math.ceil(from + (span * index) / limit), weight: 1 })
+    }
+    this.book.reservoir = 0
+  }
+
+  /** Lets what comes from now on pass again sooner. */
+  shorten(per: number): void {
+    this.per = per
+  }
+
+  /** Lets `more` pass than before. */
+  grow(more: number): void {
+    this.limit += more
+    this.capacity += more
+    this.book.reservoir += more
+  }
+
   #refill(now: number): void {
     const returns = this.#returns
     while (this.#first < returns.length && returns[this.#first]!.at <= now) {

@@ -4,10 +4,10 @@ import type { PermitBook } from './permit-book.js'
 /** What all meters of a window have in common: what they count, and the book that they count it in. */
 export abstract class WindowMeter<Per extends number | 'day' | 'month'> implements Meter {
   readonly unit: 'requests' | 'tokens'
-  readonly limit: number
-  readonly per: Per
+  limit: number
+  per: Per
   readonly cost: ((request: Request) => number) | undefined
-  readonly capacity: number
+  capacity: number
   protected readonly book: PermitBook
 
   protected constructor({ unit, limit, per, cost }: WindowSettings<Per>, capacity: number, book: PermitBook) {

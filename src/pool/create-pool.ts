@@ -3,6 +3,7 @@ import { formatDuration } from '../duration.js'
 import { type KeyCause, KeyPoolExhaustedError, KeypoolError } from '../errors.js'
 import type { Emit } from '../events.js'
 import { Counters } from '../insight/counters.js'
+import { Lessons } from '../learning/learner.js'
 import { createLimiter } from '../limiter/create-limiter.js'
 import { departures } from '../limiter/departures.js'
 import { permitBooks } from '../limiter/permit-book.js'
@@ -25,6 +26,7 @@ export interface Engine {
   readonly registry: KeyRegistry
   readonly counters: Counters
   readonly emit: Emit
+  readonly lessons: Lessons
   readonly traits: Traits
   /** Settles when there are keys; `undefined`: there are. @throws KeypoolError with `ERR_KEYS_UNAVAILABLE` */
   ready(): Promise<void> | undefined
@@ -50,6 +52,7 @@ export function createPool(settings: Settings, clock: Clock): Engine {
   const now = () => clock.now()
   const openBook = permitBooks()
   const transit = new Transit()
+  const lessons = new Lessons()
   const depart = departures(clock, lag => transit.lagged(lag))
   const counters = new Counters()
   /** Whether it has been told that the pool is exhausted, since a key was last lent. */
@@ -82,15 +85,20 @@ export function createPool(settings: Settings, clock: Clock): Engine {
   })
   const health = new Health(keyring, { now, random: Math.random, emit, changed: () => scheduler.serve() })
   const registry = new KeyRegistry(keyring, health, (limits, quota) =>
-    createLimiter(limits, openBook, {
-      now,
-      depart,
-      transit,
-      changed() {
-        keyring.settleQuota(quota())
-        scheduler.serve()
+    createLimiter(
+      limits,
+      openBook,
+      {
+        now,
+        depart,
+        transit,
+        changed() {
+          keyring.settleQuota(quota())
+          scheduler.serve()
+        },
       },
-    }),
+      lessons,
+    ),
   )
   const warnNear = nearExhaustion(emit, now)
   const source = keysFrom(settings, registry, () => scheduler.serve())
@@ -161,6 +169,7 @@ export function createPool(settings: Settings, clock: Clock): Engine {
     registry,
     counters,
     emit,
+    lessons,
     traits: {
       costs: () => registry.costs,
       leastTokens: () => registry.leastTokens,

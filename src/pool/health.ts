@@ -1,8 +1,9 @@
 import type { Cause, Emit } from '../events.js'
+import type { LimitReading } from '../signals/limit-fields.js'
 import type { Keyring } from './keyring.js'
 import type { Lease } from './lease.js'
 import { ENABLED, type KeyQuota, type PooledKey } from './pooled-key.js'
-import { OPEN, type Quota } from './quota.js'
+import { OPEN } from './quota.js'
 
 /** A refusal, as it was read from an answer. */
 export interface Refusal {
@@ -10,14 +11,16 @@ export interface Refusal {
   readonly status: number
   /** How long the server says to wait, in milliseconds; `undefined`: it doesn't say. */
   readonly wait: number | undefined
+  /** What its fields tell of the limits. */
+  readonly readings: readonly LimitReading[]
 }
 
 /** Bounds on what a server may say, and what is guessed when it says nothing, in milliseconds. */
 export const COOLDOWN = {
-  floor: 50,
+  floor: 5,
   cap: 86_400_000,
-  /** Doubled with each refusal in a row. */
-  guess: { 'rate-limit': { first: 1_000, longest: 60_000 }, quota: { first: 300_000, longest: 21_600_000 } },
+  /** Of a quota that doesn't say: doubled with each refusal in a row. */
+  guess: { first: 300_000, longest: 21_600_000 },
   probe: { first: 60_000, longest: 3_600_000 },
   /** A wait is lengthened by up to this share at random, so that many processes don't return in one instant. */
   jitter: 0.05,
@@ -43,9 +46,10 @@ export class Health {
     this.#host = host
   }
 
-  /** The server answered as it does to a key in order. */
-  succeeded(lease: Lease): void {
+  /** The server answered as it does to a key in order, and told of limits in its fields. */
+  succeeded(lease: Lease, readings: readonly LimitReading[]): void {
     const { key } = lease
+    lease.passed(readings)
     const { quota } = key
     if (quota.cooldown.state === 'half-open' && lease.takenAt > quota.cooldown.refusedAt) this.#recoverQuota(quota, key)
     else if (quota.cooldown.state === 'open') quota.refusals = 0
@@ -63,10 +67,7 @@ export class Health {
     const sameIncident = cooldown.state !== 'open' && lease.takenAt <= cooldown.refusedAt
     if (!sameIncident) quota.refusals++
     if (refusal.cause === 'rate-limit') quota.limiter.refused()
-    const told = refusal.wait !== undefined
-    const wait = told
-      ? Math.min(COOLDOWN.cap, Math.max(COOLDOWN.floor, refusal.wait!))
-      : this.#guess(quota, refusal.cause)
+    const { told, wait } = this.#waitFor(lease, refusal)
     const until = now + wait + this.#jitter(wait)
     if (sameIncident && (cooldown.state === 'half-open' || (cooldown.state === 'cooling' && until <= cooldown.until))) {
       return
@@ -154,9 +155,18 @@ export class Health {
     this.#host.changed()
   }
 
-  #guess(quota: Quota, cause: 'rate-limit' | 'quota'): number {
-    const { first, longest } = COOLDOWN.guess[cause]
-    return Math.min(longest, first * 2 ** (Math.max(1, quota.refusals) - 1))
+  /** How long a quota rests, and whether the server has said so. */
+  #waitFor(lease: Lease, { cause, wait, readings }: Refusal): { told: boolean; wait: number } {
+    const { floor, cap } = COOLDOWN
+    const said = wait !== undefined && wait > 0 ? wait : undefined
+    const bounded = (each: number) => Math.min(cap, Math.max(floor, each))
+    if (cause === 'rate-limit') {
+      const learnt = lease.refused(said, readings)
+      return { told: said !== undefined, wait: bounded(learnt) }
+    }
+    if (said !== undefined) return { told: true, wait: bounded(said) }
+    const { first, longest } = COOLDOWN.guess
+    return { told: false, wait: Math.min(longest, first * 2 ** (Math.max(1, lease.key.quota.refusals) - 1)) }
   }
 
   #jitter(wait: number): number {

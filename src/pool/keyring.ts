@@ -86,8 +86,8 @@ export class Keyring {
   }
 
   /** Puts a key where it now belongs: call it after any change to the key or its quota. */
-  settle(key: PooledKey, weigh: Weigh = LEAST): void {
-    const place = this.#placeFor(key, weigh)
+  settle(key: PooledKey, weigh: Weigh = LEAST, now = this.#host.now()): void {
+    const place = this.#placeFor(key, weigh, now)
     if (place === 'ready' && key.place === 'ready') {
       this.#selection(key).loadChanged(key)
       return
@@ -117,7 +117,7 @@ export class Keyring {
           this.#host.expired(key)
         } else if (key.quota.limiter.availableAt(demand.weigh, now) > now) {
           // Ready for a light request, not for this one.
-          this.settle(key, demand.weigh)
+          this.settle(key, demand.weigh, now)
           this.#deferred.add(key)
           this.#deferredFor = Math.max(this.#deferredFor, demand.weight)
         } else {
@@ -161,9 +161,8 @@ export class Keyring {
     return this.#timed.first?.readyAt
   }
 
-  #placeFor(key: PooledKey, weigh: Weigh): Place {
+  #placeFor(key: PooledKey, weigh: Weigh, now: number): Place {
     const { standing, quota } = key
-    const now = this.#host.now()
     switch (standing.state) {
       case 'removed':
       case 'disabled':
@@ -231,7 +230,7 @@ export class Keyring {
   }
 
   #lookAtDue(now: number): void {
-    for (let key = this.#timed.first; key && key.readyAt <= now; key = this.#timed.first) this.settle(key)
+    for (let key = this.#timed.first; key && key.readyAt <= now; key = this.#timed.first) this.settle(key, LEAST, now)
   }
 
   #dueProbe(demand: Demand, now: number): PooledKey | undefined {

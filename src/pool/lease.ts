@@ -1,4 +1,5 @@
 import type { Permit } from '../limiter/limiter.js'
+import type { LimitReading } from '../signals/limit-fields.js'
 import type { PooledKey } from './pooled-key.js'
 
 /** What a lease tries out: nothing, a quota that may be back, or a key that was refused as invalid. */
@@ -32,6 +33,16 @@ export class Lease {
   leaves(): void {
     this.left = true
     this.#permit.leaves()
+  }
+
+  /** The server has let it pass. */
+  passed(readings: readonly LimitReading[]): void {
+    this.#permit.passed(readings)
+  }
+
+  /** The server has refused it for a limit: see `Permit`. */
+  refused(told: number | undefined, readings: readonly LimitReading[]): number {
+    return this.#permit.refused(told, readings)
   }
 
   /** The server has counted it. */

@@ -5,12 +5,13 @@ const ONE = () => 1
 
 export function snapshotOf(key: PooledKey, now: number): KeySnapshot {
   const { quota } = key
-  const limits = quota.limiter.read(now).map(({ meter, remaining }) => ({
+  const limits = quota.limiter.read(now).map(({ meter, remaining, learnt }) => ({
     unit: meter.unit,
     limit: meter.limit,
     remaining,
     per: meter.per ?? null,
-    burst: meter.capacity === meter.limit ? null : meter.capacity,
+    burst: meter.capacity === meter.limit || learnt ? null : meter.capacity,
+    learnt,
   }))
   const counts = limits.filter(limit => limit.unit === 'requests').map(limit => limit.remaining)
   return {

@@ -31,7 +31,7 @@ describe('the demo', () => {
     const output = await run('demo/demo.ts')
     expect(output).toContain('answers: 500 × 200')
     expect(output).toMatch(/alice .* 0 /)
-    expect(output).toMatch(/carol .* cooling .* rate-limit/)
+    expect(output).toMatch(/carol .* cooling .* quota/)
     expect(output).toMatch(/dave .* disabled .* invalid-key/)
     expect(output).toMatch(/answers from the cache: 49/)
     expect(output).not.toContain('demo-secret')

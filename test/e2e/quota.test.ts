@@ -97,7 +97,7 @@ describe('with one key dead and one out of quota', () => {
     expect(fetch.pool.keys().map(({ state, cause }) => [state, cause])).toEqual([
       [expect.stringMatching(/ready|busy/), null],
       [expect.stringMatching(/ready|busy/), null],
-      ['cooling', 'rate-limit'],
+      ['cooling', 'quota'],
       ['disabled', 'invalid-key'],
     ])
   })

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { Lessons } from '../../src/learning/learner.js'
 import { createLimiter, type ResolvedLimit } from '../../src/limiter/create-limiter.js'
 import type { Permit } from '../../src/limiter/limiter.js'
 import { permitBooks } from '../../src/limiter/permit-book.js'
@@ -8,12 +9,17 @@ import { Transit } from '../../src/limiter/transit.js'
 /** A limiter in a world of its own: a clock that the test moves, and departures at once. */
 function world(limits: ResolvedLimit[]) {
   const time = { now: 1_000_000 }
-  const limiter = createLimiter(limits, permitBooks(), {
-    now: () => time.now,
-    transit: new Transit(),
-    depart: departing => departing.departed(time.now),
-    changed() {},
-  })
+  const limiter = createLimiter(
+    limits,
+    permitBooks(),
+    {
+      now: () => time.now,
+      transit: new Transit(),
+      depart: departing => departing.departed(time.now),
+      changed() {},
+    },
+    new Lessons(),
+  )
   return { limiter, time }
 }
 

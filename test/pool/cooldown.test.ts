@@ -27,7 +27,7 @@ describe('a cooldown', () => {
   })
 
   it('has a floor and a cap, also beyond what a timer holds', async () => {
-    expect(await waitAfter({ 'retry-after-ms': '1' })).toBeGreaterThanOrEqual(50)
+    expect(await waitAfter({ 'retry-after-ms': '1' })).toBeGreaterThanOrEqual(5)
     expect(await waitAfter({ 'retry-after': '99999999' })).toBeLessThanOrEqual(86_401_000)
   })
 

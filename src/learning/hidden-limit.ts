@@ -1,0 +1,206 @@
+import type { OpenBook } from '../limiter/permit-book.js'
+import { SlidingWindow } from '../limiter/sliding-window.js'
+import { PacedBucket } from './paced-bucket.js'
+
+/** The first wait after a refusal that doesn't say how long; a refusal that follows makes it longer, up to a bound. */
+const BACKOFF = { first: 50, factor: 1.5, slowFrom: 1_000, slowFactor: 2, longest: 60_000 }
+/** Waits from here on are those of a window, which is used up at once and comes back at once. In milliseconds. */
+const WINDOW = 1_000
+/** So many times as long as the time between requests is long. */
+const LONG_BESIDE = 20
+/** How much faster it goes after a time without refusals: by a little where two findings agree, by more where they don't. */
+const GROWTH = { sure: 0.03, unsure: 0.15, most: 0.5, steps: 4 }
+/** What a pace is kept below what was found. */
+const MARGIN = 0.98
+/** How much of what was found before still counts. */
+const MEMORY = 0.7
+/** Two findings agree that differ by no more. */
+const ALIKE = 0.2
+
+/**
+ * A limit that no field tells of, found out from refusals.
+ *
+ * Between one moment at which the server had nothing left and the next, it has let pass just what its limit is: so many
+ * requests in so much time, whatever kind of limit it is. The first such stretch begins with an unknown store of
+ * permits and counts for little.
+ */
+export class HiddenLimit {
+  readonly #openBook: OpenBook
+  /** What keeps the pace; `undefined` while nothing was found. */
+  meter: PacedBucket | SlidingWindow | undefined
+  /** The last moment at which the server had something again, and how many it had let pass until then. */
+  #anchor: { readonly at: number; readonly passed: number } | undefined
+  #refusal: { readonly at: number; readonly told: number | undefined } | undefined
+  /** Refusals since a request last passed. */
+  #misses = 0
+  #lastMissAt = 0
+  #leastPer = 0
+  #lastGrowth: { readonly before: { readonly per: number; readonly limit: number } } | undefined
+  #isFirst = true
+  #rate = 0
+  #found = { passed: 0, time: 0 }
+  #growth: number = GROWTH.unsure
+  #grown = 0
+  #passedSince = 0
+
+  constructor(openBook: OpenBook) {
+    this.#openBook = openBook
+  }
+
+  /** A first request is sent. */
+  begin(now: number): void {
+    this.#anchor ??= { at: now, passed: 0 }
+  }
+
+  /**
+   * The server has refused.
+   *
+   * @param told - how long it says to wait, in milliseconds
+   * @param isNew - whether it was sent after the last refusal
+   * @returns how long to wait where it doesn't say
+   */
+  refused(now: number, told: number | undefined, isNew: boolean): number {
+    if (isNew) {
+      this.#misses++
+      // The first of several in a row is the moment at which nothing was left.
+      this.#refusal = { at: this.#refusal?.at ?? now, told }
+      this.#lastMissAt = now
+    }
+    return this.#backoff()
+  }
+
+  /** A request is about to be sent, of which the server may say whether there is anything again. */
+  beforeTake(now: number, passed: number): void {
+    const told = this.#refusal?.told
+    if (told !== undefined) this.#reopened(Math.min(now, this.#lastMissAt + told), passed, now)
+  }
+
+  /** A request has passed. */
+  succeeded(sentAt: number, now: number, passed: number): void {
+    // One that was on its way when another was refused says nothing of what is left now.
+    if (this.#refusal && sentAt <= this.#lastMissAt) return
+    // This one belongs to what begins with it.
+    if (this.#refusal) this.#reopened(now, passed - 1, now)
+    this.#misses = 0
+    this.#speedUp()
+  }
+
+  #reopened(at: number, passed: number, now: number): void {
+    const { told, at: refusedAt } = this.#refusal!
+    const anchor = this.#anchor ?? { at, passed }
+    const count = Math.max(0, passed - anchor.passed)
+    const time = Math.max(1, at - anchor.at)
+    this.#refusal = undefined
+    if (this.#isFirst && count === 0) {
+      // It was used up before the first request came: now it begins with nothing, which makes the next stretch count.
+      this.#anchor = { at, passed }
+      this.#isFirst = false
+      return
+    }
+    const rest = told ?? this.#lastMissAt - refusedAt
+    if (this.meter instanceof SlidingWindow && rest < this.meter.per / 2) {
+      // What came back a little later than thought tells nothing of a window's size, but that it was not to grow.
+      this.#shrinkBack(this.meter)
+      if (time > this.meter.per) this.#anchor = { at, passed }
+      return
+    }
+    this.#anchor = { at, passed }
+    // A wait that is long beside those between requests, or till then: what was used up comes back all at once.
+    const spacing = (refusedAt - anchor.at) / Math.max(1, count)
+    const isWindow =
+      rest >= WINDOW || this.meter instanceof SlidingWindow || (this.#isFirst && rest >= LONG_BESIDE * spacing)
+    if (isWindow) {
+      // Where nobody says it, the window has ended at some time after the last refusal.
+      const least = told === undefined ? Math.max(1, this.#lastMissAt - anchor.at) : time
+      this.#keepWindow({
+        count,
+        time,
+        span: refusedAt - anchor.at,
+        least,
+        isExact: told !== undefined && told % 1000 !== 0,
+      })
+    } else this.#keepPace(count, time, told, now)
+    this.#isFirst = false
+    this.#grown = 0
+    this.#passedSince = 0
+  }
+
+  /** @param found - what passed in what time; in what part of that it was used up; the least that the window can be */
+  #keepWindow(found: { count: number; time: number; span: number; least: number; isExact: boolean }): void {
+    const { count, time, span, least, isExact } = found
+    const before = this.meter instanceof SlidingWindow ? this.meter : undefined
+    // The stretch may hold several windows, whose length is known from the first.
+    const per = before && time > 1.5 * before.per ? before.per : time
+    const limit = Math.max(1, Math.floor((count * per) / time))
+    this.#leastPer = per === time ? least : per
+    this.#agree(before && before.limit / before.per, limit / per)
+    // What was counted till the refusal is the limit itself, and so is the window, unless it was rounded to seconds.
+    if (isExact) this.#growth = GROWTH.sure
+    const meter = new SlidingWindow(this.#openBook, { unit: 'requests', limit, per, cost: undefined })
+    // A window that slides gives back what it took in the order, and at the pace, in which it was taken.
+    meter.spread(this.#anchor!.at, Math.min(span, per / 2))
+    this.meter = meter
+  }
+
+  #keepPace(count: number, time: number, told: number | undefined, now: number): void {
+    const before = this.#rate === 0 ? undefined : this.#rate
+    if (this.#isFirst) {
+      // The next permit is never further off than one interval.
+      this.#rate = Math.min(Math.max(1, count) / time, told ? 1 / told : Number.POSITIVE_INFINITY)
+    } else {
+      this.#found = { passed: this.#found.passed * MEMORY + count, time: this.#found.time * MEMORY + time }
+      this.#rate = this.#found.passed > 0 ? this.#found.passed / this.#found.time : (this.#rate || 1 / time) / 2
+    }
+    this.#agree(before, this.#rate)
+    const rate = this.#rate * MARGIN
+    if (this.meter instanceof PacedBucket) this.meter.rate = rate
+    else this.meter = new PacedBucket(rate, now)
+  }
+
+  #shrinkBack(meter: SlidingWindow): void {
+    const { before } = this.#lastGrowth ?? {}
+    if (before) {
+      meter.shorten(before.per)
+      meter.grow(before.limit - meter.limit)
+      this.#leastPer = before.per
+    }
+    this.#lastGrowth = undefined
+    this.#growth = GROWTH.sure
+    this.#grown = 0
+    this.#passedSince = 0
+  }
+
+  #agree(before: number | undefined, found: number): void {
+    const alike = before !== undefined && Math.abs(found - before) <= ALIKE * before
+    this.#growth = alike ? GROWTH.sure : GROWTH.unsure
+  }
+
+  /** Goes a little faster after half a second's worth, or a window's worth, of requests without a refusal. */
+  #speedUp(): void {
+    const { meter } = this
+    if (!meter) return
+    const enough =
+      meter instanceof SlidingWindow
+        ? meter.limit * (this.#growth === GROWTH.sure ? 3 : 1)
+        : Math.max(8, this.#rate * 500)
+    if (++this.#passedSince < enough) return
+    this.#passedSince = 0
+    this.#grown++
+    const growth = Math.min(GROWTH.most, this.#growth * 2 ** Math.floor(this.#grown / GROWTH.steps))
+    if (meter instanceof SlidingWindow) {
+      this.#lastGrowth = { before: { per: meter.per, limit: meter.limit } }
+      if (meter.per > this.#leastPer) meter.shorten(Math.max(this.#leastPer, meter.per * (1 - growth / 2)))
+      else meter.grow(Math.max(1, Math.floor(meter.limit * growth)))
+    } else {
+      this.#rate *= 1 + growth
+      meter.rate = this.#rate
+    }
+  }
+
+  #backoff(): number {
+    const { first, factor, slowFrom, slowFactor, longest } = BACKOFF
+    let wait = this.#rate > 0 ? Math.max(1, 1 / this.#rate) : first
+    for (let miss = 1; miss < this.#misses && wait < longest; miss++) wait *= wait < slowFrom ? factor : slowFactor
+    return Math.min(longest, Math.ceil(wait))
+  }
+}

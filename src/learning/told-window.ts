@@ -1,0 +1,281 @@
+import type { Meter } from '../limiter/meter.js'
+import type { LimitReading } from '../signals/limit-fields.js'
+import type { ServerClock } from './server-clock.js'
+
+/** What was found out about how a service means its fields: the same for all keys. */
+export interface FieldMeaning {
+  /** What is there again at a reset: all of the limit, as with fixed windows, or some of it. */
+  resets: 'unknown' | 'all' | 'some'
+  /** Whether more becomes available bit by bit before the reset, as with buckets; `testing`: one request is finding out. */
+  gradual: 'unknown' | 'testing' | 'yes' | 'no'
+}
+
+/** A moment, as exactly as it is known, by our clock. */
+interface Interval {
+  readonly earliest: number
+  readonly latest: number
+}
+
+/** After so long without any news, one more request is let go, in milliseconds: never starve. */
+const NO_NEWS = 1_000
+/** A moment that is known this closely is known, in milliseconds. */
+const EXACT = 20
+/** What part of a limit must be back for it to be all. */
+const ALL = 0.7
+/** A reset that is nearer than this need not be anticipated, in milliseconds. */
+const WORTH_TESTING = 300
+/** How much the newest finding counts for what a request weighs. */
+const NEWEST = 0.3
+
+/**
+ * A limit that the server's own fields tell of.
+ *
+ * What a field says remained is true of the moment when the server counted that request. All that was on its way then,
+ * and all that was sent since, comes off it: what is left is there for certain, whatever kind of limit it is. When more
+ * comes is told by the window's length where that is said; else by the reset, of which it must be found out whether it
+ * brings all or some.
+ */
+export class ToldWindow implements Meter {
+  readonly unit: 'requests' | 'tokens'
+  readonly cost = undefined
+  limit: number
+  per: number | undefined
+  readonly #meaning: FieldMeaning
+  readonly #clock: ServerClock
+  #left: number
+  /** Where the window's length is known: what comes back when, the earliest first. */
+  #returns: { at: number; weight: number }[] = []
+  #reset: Interval | undefined
+  /** Whether the reset is the moment at which all will be there, if nothing more is used; and what was used since. */
+  #isUntilFull = false
+  #since = 0
+  /** A reset has passed, and no answer has told yet what it brought. */
+  #resetPassed = false
+  /** In units for each millisecond, where more comes bit by bit. */
+  #flow = 0
+  #flowAt: number
+  /** When to find out, by one request, whether more comes bit by bit. */
+  #testAt: number | undefined
+  #isTest = false
+  #testedAt = Number.POSITIVE_INFINITY
+  #newsAt: number
+  /** What a request weighs on average, in tokens. */
+  #average = 1
+  #last: { readonly remaining: number; readonly answered: number } | undefined
+
+  constructor(reading: LimitReading, meaning: FieldMeaning, clock: ServerClock, now: number) {
+    this.unit = reading.unit
+    this.limit = reading.limit ?? Number.POSITIVE_INFINITY
+    this.per = reading.per
+    this.#meaning = meaning
+    this.#clock = clock
+    this.#left = 0
+    this.#newsAt = now
+    this.#flowAt = now
+  }
+
+  get capacity(): number {
+    // A request is never too heavy for a limit that was only read of.
+    return Number.POSITIVE_INFINITY
+  }
+
+  /** Nothing is known of what a request will cost in tokens: what others did. */
+  weightOf(): number {
+    return this.unit === 'tokens' ? this.#average : 1
+  }
+
+  availableAt(weight: number, now: number, nextConfirm: number): number {
+    this.#refill(now)
+    if (this.#left >= weight) return now
+    const at = Math.min(this.#comesBackAt(weight, now, nextConfirm), this.#newsAt + this.#patience())
+    return Math.max(at, now + 1)
+  }
+
+  take(weight: number, now: number): void {
+    this.#refill(now)
+    if (this.#isTest) {
+      this.#meaning.gradual = 'testing'
+      this.#testedAt = now
+      this.#isTest = false
+    }
+    this.#left -= weight
+    this.#since += weight
+    // Whatever let it go, it was let go: the next waits for news of its own.
+    if (this.#left < 0) this.#left = 0
+    this.#newsAt = now
+  }
+
+  confirm(weight: number, at: number): void {
+    if (this.per !== undefined) this.#comesBack(weight, at + this.per)
+  }
+
+  undo(weight: number): void {
+    this.#left += weight
+    this.#since -= weight
+  }
+
+  end(): void {}
+
+  remaining(now: number): number {
+    this.#refill(now)
+    return Math.max(0, Math.floor(this.#left))
+  }
+
+  /**
+   * An answer has come.
+   *
+   * @param ahead - how many requests the server may have counted after that one
+   * @param answered - how many have been answered so far
+   * @param sentAt - when its request was sent
+   * @param passed - whether it was let pass
+   */
+  sync(reading: LimitReading, ahead: number, answered: number, sentAt: number, passed: boolean, now: number): void {
+    this.#refill(now)
+    this.limit = reading.limit ?? this.limit
+    this.per = reading.per ?? this.per
+    this.#newsAt = now
+    this.#weigh(reading.remaining, answered)
+    const certain = Math.max(0, reading.remaining - ahead * this.weightOf())
+    this.#readReset(reading, ahead, now)
+    if (sentAt >= this.#testedAt && this.#meaning.gradual === 'testing') {
+      this.#meaning.gradual = passed ? 'yes' : 'no'
+    }
+    if (!passed) {
+      this.#left = 0
+      return
+    }
+    if (this.#resetPassed) {
+      this.#resetPassed = false
+      const back = reading.remaining + ahead * this.weightOf()
+      this.#meaning.resets = back >= ALL * this.limit ? 'all' : 'some'
+    }
+    if (certain > this.#left) {
+      this.#forgetReturns(certain - this.#left)
+      this.#left = certain
+    } else if (reading.remaining < this.#left) {
+      // Someone else uses the key, or it was used before.
+      const taken = this.#left - certain
+      this.#left = certain
+      if (this.per !== undefined) this.#comesBack(taken, this.#reset?.latest ?? now + this.per)
+    }
+    this.#readFlow(reading, now)
+  }
+
+  /** How long until it is worth to ask again, in milliseconds; `undefined` where that is not known. */
+  waitAt(now: number): number | undefined {
+    return this.#reset && Math.max(1, this.#momentOf(this.#reset) - now)
+  }
+
+  #comesBackAt(weight: number, now: number, nextConfirm: number): number {
+    if (this.#flow > 0) return now + Math.ceil((weight - this.#left) / this.#flow)
+    let at = this.#testAt ?? Number.POSITIVE_INFINITY
+    if (this.#reset) at = Math.min(at, this.#momentOf(this.#reset))
+    if (this.per === undefined) return at
+    let left = this.#left
+    for (const each of this.#returns) {
+      left += each.weight
+      if (left >= weight) return Math.min(at, each.at)
+    }
+    return Math.min(at, nextConfirm + this.per)
+  }
+
+  /** When to act on a reset: at once where it is known exactly, else halfway, which is how it becomes known. */
+  #momentOf({ earliest, latest }: Interval): number {
+    return latest - earliest <= EXACT || this.#meaning.resets === 'some' ? latest : Math.ceil((earliest + latest) / 2)
+  }
+
+  #refill(now: number): void {
+    while (this.#returns.length > 0 && this.#returns[0]!.at <= now) {
+      this.#left = Math.min(this.limit, this.#left + this.#returns.shift()!.weight)
+    }
+    if (now > this.#flowAt) {
+      if (this.#flow > 0) this.#left = Math.min(this.limit, this.#left + (now - this.#flowAt) * this.#flow)
+      this.#flowAt = now
+    }
+    if (this.#reset && now >= this.#momentOf(this.#reset)) this.#passReset(now)
+    if (this.#left >= this.weightOf()) return
+    this.#isTest = this.#testAt !== undefined && now >= this.#testAt
+    if (this.#isTest || now >= this.#newsAt + this.#patience()) {
+      this.#testAt = undefined
+      this.#left = this.weightOf()
+    }
+  }
+
+  #passReset(now: number): void {
+    const certain = now >= this.#reset!.latest
+    this.#reset = undefined
+    this.#resetPassed = certain
+    if (certain && this.#meaning.resets === 'all' && Number.isFinite(this.limit)) {
+      // A bucket that would have been full by now has been drawn on since that was said.
+      this.#left = Math.max(this.#left, this.limit - (this.#isUntilFull ? this.#since : 0))
+      this.#returns = []
+    } else if (this.#left < this.weightOf()) this.#left = this.weightOf()
+  }
+
+  /** How long to wait without news before one request goes to look. */
+  #patience(): number {
+    if (this.#reset) return Math.max(NO_NEWS, this.#reset.latest - this.#newsAt)
+    return this.per === undefined ? NO_NEWS : Math.max(NO_NEWS, this.per)
+  }
+
+  #readReset({ reset }: LimitReading, ahead: number, now: number): void {
+    if (!reset) return
+    const next = this.#intervalOf(reset, now)
+    if (next.latest <= now) return
+    const before = this.#reset
+    const isSame = before !== undefined && next.earliest <= before.latest && before.earliest <= next.latest
+    this.#isUntilFull = reset.gradual
+    this.#since = ahead * this.weightOf()
+    // The same moment, told twice, is known better.
+    this.#reset = isSame
+      ? { earliest: Math.max(before.earliest, next.earliest), latest: Math.min(before.latest, next.latest) }
+      : next
+  }
+
+  #intervalOf(reset: NonNullable<LimitReading['reset']>, now: number): Interval {
+    if (reset.kind === 'moment') return this.#clock.toLocal(reset.at)
+    return { earliest: now + reset.wait - (reset.coarse ? 1000 : 0), latest: now + reset.wait }
+  }
+
+  /** A bucket is full again so much later as more is missing: that tells how fast it fills. */
+  #readFlow({ reset, remaining }: LimitReading, now: number): void {
+    const used = this.limit - remaining
+    this.#flow = 0
+    this.#testAt = undefined
+    if (!reset?.gradual || !this.#reset || !(used > 0) || !Number.isFinite(used)) return
+    const wait = this.#reset.latest - now
+    if (wait <= 0) return
+    if (this.#meaning.gradual === 'yes') this.#flow = used / wait
+    else if (this.#meaning.gradual === 'unknown' && wait > WORTH_TESTING && this.#left < this.weightOf()) {
+      this.#testAt = now + Math.ceil(Math.max(50, (2 * wait * this.weightOf()) / used))
+    }
+  }
+
+  #weigh(remaining: number, answered: number): void {
+    const last = this.#last
+    this.#last = { remaining, answered }
+    if (this.unit !== 'tokens' || !last || answered <= last.answered || remaining >= last.remaining) return
+    const each = (last.remaining - remaining) / (answered - last.answered)
+    this.#average += (each - this.#average) * (this.#average === 1 ? 1 : NEWEST)
+  }
+
+  #comesBack(weight: number, at: number): void {
+    let index = this.#returns.length
+    while (index > 0 && this.#returns[index - 1]!.at > at) index--
+    const before = this.#returns[index - 1]
+    if (before && at - before.at < 1) before.weight += weight
+    else this.#returns.splice(index, 0, { at, weight })
+  }
+
+  /** What is there already does not come back once more. */
+  #forgetReturns(weight: number): void {
+    let left = weight
+    while (left > 0 && this.#returns.length > 0) {
+      const first = this.#returns[0]!
+      const part = Math.min(left, first.weight)
+      first.weight -= part
+      left -= part
+      if (first.weight <= 0) this.#returns.shift()
+    }
+  }
+}
