@@ -1,8 +1,11 @@
 /** Why a key, or a call, could not go on: one vocabulary for events, errors, snapshots and statistics. */
 export type Cause = 'rate-limit' | 'quota' | 'overload' | 'invalid-key' | 'expired' | 'disabled'
 
-/** How much a refusal covers: the key alone, or the `group` of keys that share one quota. */
-export type RefusalScope = 'key' | 'group'
+/**
+ * How much a refusal covers: the `key`; the `group` of keys that share one quota; the key for one `model` or route; the
+ * `account`; one `resource` whatever the key; or everything from this `address`.
+ */
+export type RefusalScope = 'key' | 'group' | 'model' | 'account' | 'resource' | 'address'
 
 /** A key was refused and will come back. */
 export interface KeyExhaustedEvent {
@@ -11,6 +14,8 @@ export interface KeyExhaustedEvent {
   /** When the server says that it is back; `null` where the server did not say and it will be tried again in a while. */
   readonly until: Date | null
   readonly scope: RefusalScope
+  /** The model, route or resource that it covers; `null`: all that the key may ask. */
+  readonly part: string | null
   readonly status: number
 }
 
@@ -31,6 +36,8 @@ export interface KeyNearExhaustionEvent {
 export interface KeyRecoveredEvent {
   readonly keyId: string
   readonly cause: Cause
+  /** The model or route for which it was away; `null`: for all. */
+  readonly part: string | null
   /** How long it was away, in milliseconds. */
   readonly downFor: number
 }

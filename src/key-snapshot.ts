@@ -3,7 +3,8 @@ import type { Cause } from './events.js'
 /** One limit of a key, and what is left of it. */
 export interface LimitSnapshot {
   readonly unit: 'requests' | 'tokens' | 'concurrency'
-  readonly limit: number
+  /** `null`: not told yet. */
+  readonly limit: number | null
   /** What could be used at once now. */
   readonly remaining: number
   /** The window in milliseconds, or the calendar's; `null` for concurrency. */
@@ -12,6 +13,15 @@ export interface LimitSnapshot {
   readonly burst: number | null
   /** Whether it was found out, from the server's fields or its refusals, and not declared. */
   readonly learnt: boolean
+}
+
+/** How a key is doing for one model, route or whatever else has limits of its own. */
+export interface PartSnapshot {
+  readonly name: string
+  readonly state: 'ready' | 'busy' | 'cooling' | 'probing' | 'disabled'
+  readonly cause: Cause | null
+  readonly until: Date | null
+  readonly limits: readonly LimitSnapshot[]
 }
 
 /** How a key is doing: everything about it but its value. */
@@ -31,6 +41,8 @@ export interface KeySnapshot {
   readonly limits: readonly LimitSnapshot[]
   /** The least that is left of its limits, in requests; `null` without such a limit. */
   readonly remaining: number | null
+  /** The parts of its quota that have limits of their own: see `scope`. */
+  readonly parts: readonly PartSnapshot[]
   readonly inFlight: number
   readonly group: string | null
   readonly weight: number

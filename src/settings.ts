@@ -101,7 +101,11 @@ export function resolveOptions(options: Options): Settings {
     onExhausted?: 'throw' | 'respond'
     timeout?: number | { attempt?: number; total?: number }
   }
-  const provider: Provider | undefined = typeof given.provider === 'string' ? PROVIDERS[given.provider] : given.provider
+  const named: Provider | undefined = typeof given.provider === 'string' ? PROVIDERS[given.provider] : given.provider
+  const scope = given.scope ?? named?.scope ?? 'key'
+  // Who says what shares a limit means that a refusal reaches so far.
+  const provider: Provider | undefined =
+    scope === 'key' || named?.limitScope ? named : { ...named, name: named?.name ?? 'unknown', limitScope: 'model' }
   const auth = given.auth ?? provider?.auth ?? 'bearer'
   const listed = given.origins ?? (provider?.origins && ([] as string[]).concat(provider.origins))
   if (listed === undefined) {
@@ -116,7 +120,7 @@ export function resolveOptions(options: Options): Settings {
     firstOrigin,
     auth,
     provider,
-    scope: given.scope ?? provider?.scope ?? 'key',
+    scope,
     strategy: given.strategy ?? 'least-loaded',
     retry: resolveRetry(given.retry ?? 2),
     cache: resolveCache(given.cache ?? true),

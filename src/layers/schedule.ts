@@ -163,9 +163,10 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
             if (outcome.cause) counters.refusal(keyId, outcome.cause)
             return endWithBody(outcome, last)
           case 'refused': {
-            const { cause, wait, response } = outcome
+            const { cause, scope, wait, response } = outcome
             counters.refusal(keyId, cause)
             health.refused(last, {
+              scope,
               cause,
               wait,
               status: response.status,

@@ -27,15 +27,16 @@ export type ResolvedLimit =
       readonly cost: ((request: Request) => number) | undefined
     }
 
-/** A limiter for one quota. */
+/** A limiter for one quota. @param known - whether there is nothing to find out by beginning gently */
 export function createLimiter(
   limits: readonly ResolvedLimit[],
   openBook: OpenBook,
   host: LimiterHost,
   lessons: Lessons,
+  known = limits.length > 0,
 ): Limiter {
   const declared = limits.map(limit => createMeter(limit, openBook, host.now()))
-  return new Limiter(declared, host, changed => new Learner(openBook, lessons, declared.length > 0, changed))
+  return new Limiter(declared, host, changed => new Learner(openBook, lessons, known, changed))
 }
 
 function createMeter(limit: ResolvedLimit, openBook: OpenBook, now: number): Meter {

@@ -9,6 +9,8 @@ import { departures } from '../limiter/departures.js'
 import { permitBooks } from '../limiter/permit-book.js'
 import { Transit } from '../limiter/transit.js'
 import type { Settings } from '../settings.js'
+import type { Demand } from './demand.js'
+import { type Closure, Gates } from './gates.js'
 import { Health } from './health.js'
 import { KeyPool } from './key-pool.js'
 import { KeyRegistry } from './key-registry.js'
@@ -69,10 +71,12 @@ export function createPool(settings: Settings, clock: Clock): Engine {
     }
   }
 
+  const gates = new Gates()
   const keyring = new Keyring({
     now,
     strategy: settings.strategy,
     expired: key => health.disable(key, 'expired'),
+    closedUntil: (part, at) => gates.closure(part, at)?.until,
   })
   const scheduler = new Scheduler(keyring, {
     clock,
@@ -83,8 +87,9 @@ export function createPool(settings: Settings, clock: Clock): Engine {
     },
     exhausted,
   })
-  const health = new Health(keyring, { now, random: Math.random, emit, changed: () => scheduler.serve() })
-  const registry = new KeyRegistry(keyring, health, (limits, quota) =>
+  const health = new Health(keyring, gates, { now, random: Math.random, emit, changed: () => scheduler.serve() })
+  const isParted = settings.scope !== 'key'
+  const registry = new KeyRegistry(keyring, health, (limits, quota, known) =>
     createLimiter(
       limits,
       openBook,
@@ -98,6 +103,8 @@ export function createPool(settings: Settings, clock: Clock): Engine {
         },
       },
       lessons,
+      // Where parts have limits of their own, they are what there is to find out.
+      known ?? (limits.length > 0 || isParted),
     ),
   )
   const warnNear = nearExhaustion(emit, now)
@@ -128,10 +135,11 @@ export function createPool(settings: Settings, clock: Clock): Engine {
     },
   })
 
-  function exhausted(): KeyPoolExhaustedError {
-    const at = keyring.nextAt()
-    const retryAt = at === undefined ? null : new Date(at)
-    const causes = listCauses()
+  function exhausted({ part }: Demand): KeyPoolExhaustedError {
+    const closure = gates.closure(part, now())
+    const at = Math.max(keyring.wakeOf(part) ?? keyring.nextAt() ?? Number.POSITIVE_INFINITY, closure?.until ?? 0)
+    const retryAt = Number.isFinite(at) ? new Date(at) : null
+    const causes = listCauses(part, closure)
     if (!toldExhausted) {
       toldExhausted = true
       emit('pool-exhausted', () => ({ retryAt, causes }))
@@ -139,12 +147,14 @@ export function createPool(settings: Settings, clock: Clock): Engine {
     return new KeyPoolExhaustedError(exhaustedMessage(retryAt, causes), retryAt, causes)
   }
 
-  function listCauses(): KeyCause[] {
+  function listCauses(part: string, closure: Closure | undefined): KeyCause[] {
     const causes: KeyCause[] = []
     for (const key of keyring.values()) {
       if (causes.length === LISTED) break
-      const { cause, until } = conditionOf(key, now())
-      causes.push({ keyId: key.id, cause, until })
+      const { cause, until } = conditionOf(key, now(), part)
+      if (cause === null && closure)
+        causes.push({ keyId: key.id, cause: closure.cause, until: new Date(closure.until) })
+      else causes.push({ keyId: key.id, cause, until })
     }
     return causes
   }
@@ -153,7 +163,7 @@ export function createPool(settings: Settings, clock: Clock): Engine {
     if (keyring.size === 0) return 'The pool has no keys.'
     const shown = causes.slice(0, 5).map(({ keyId, cause }) => `${keyId}: ${cause ?? 'at its limits'}`)
     const more = keyring.size > shown.length ? `, and ${keyring.size - shown.length} more` : ''
-    const held = keyring.hope().kind === 'held'
+    const held = keyring.hope(now()).kind === 'held'
     const when = retryAt
       ? `the first may be back at ${retryAt.toISOString()}`
       : held

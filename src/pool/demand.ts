@@ -9,6 +9,8 @@ export interface Demand {
   readonly weight: number
   /** Equal for requests that the same keys may serve: where one of them finds none, the others need not look. */
   readonly group: string
+  /** The name of what it shares its limits with; `''`: with all that a key may ask. */
+  readonly part: string
   /** Which keys may serve it at all; `undefined`: any. */
   readonly accepts: ((key: PooledKey) => boolean) | undefined
   /** The id of the key that would serve it best, if that is usable. */

@@ -7,11 +7,12 @@ import type { Weigh } from '../limiter/limiter.js'
 import type { Settings } from '../settings.js'
 import type { Engine } from './create-pool.js'
 import type { Demand } from './demand.js'
+import { partitions } from './partition.js'
 import type { PooledKey } from './pooled-key.js'
 
 export interface DemandsOptions {
   readonly engine: Pick<Engine, 'traits'>
-  readonly settings: Pick<Settings, 'firstOrigin'>
+  readonly settings: Pick<Settings, 'firstOrigin' | 'scope'>
   now(): number
   urlOf(call: Call): string
 }
@@ -21,15 +22,18 @@ const ONE: Weigh = () => 1
 /** Turns calls into what they ask of the pool. */
 export function demands({ engine, settings, now, urlOf }: DemandsOptions) {
   const { traits } = engine
+  const partOf = partitions(settings.scope)
 
   /** @param patience - how long it may wait, in milliseconds */
   function demandFor({ call, signal, preferredKeyId }: Exchange, patience: number): Demand {
     const weigh = traits.costs().size > 0 ? weigher(call) : ONE
     const weight = weigh === ONE ? 1 : heaviest(weigh)
+    const part = partOf(call)
     return {
       weigh,
       weight,
-      ...acceptor(call, weigh, weight),
+      ...acceptor(call, weigh, weight, part),
+      part,
       prefers: preferredKeyId,
       mayProbe: call.body.kind !== 'stream' && (call.body.kind !== 'request' || canReplay(call.body)),
       rank: call.rank,
@@ -40,10 +44,10 @@ export function demands({ engine, settings, now, urlOf }: DemandsOptions) {
   }
 
   /** Which keys can serve a call at all; `undefined`, for speed, where all can. */
-  function acceptor(call: Call, weigh: Weigh, weight: number): Pick<Demand, 'accepts' | 'group'> {
+  function acceptor(call: Call, weigh: Weigh, weight: number, part: string): Pick<Demand, 'accepts' | 'group'> {
     const elsewhere = traits.hasBaseUrls() && call.origin !== settings.firstOrigin
     const fitsAll = weigh === ONE || weight <= traits.leastTokens()
-    if (fitsAll && !elsewhere) return { accepts: undefined, group: '' }
+    if (fitsAll && !elsewhere) return { accepts: undefined, group: part }
     const fits = (key: PooledKey) => fitsAll || key.quota.limiter.couldPass(weigh)
     if (!fitsAll && !traits.someKey(fits)) {
       throw new KeypoolError(
@@ -51,7 +55,7 @@ export function demands({ engine, settings, now, urlOf }: DemandsOptions) {
         "The request's cost is above what any key's limits could ever let pass.",
       )
     }
-    const group = `${elsewhere ? 'elsewhere' : ''} ${fitsAll ? '' : weight}`
+    const group = `${elsewhere ? 'elsewhere' : ''} ${fitsAll ? '' : weight} ${part}`
     return { accepts: key => !(elsewhere && key.baseUrl) && fits(key), group }
   }
 

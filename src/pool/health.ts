@@ -1,13 +1,16 @@
 import type { Cause, Emit } from '../events.js'
 import type { LimitReading } from '../signals/limit-fields.js'
+import type { Scope } from '../signals/provider.js'
+import type { Gates } from './gates.js'
 import type { Keyring } from './keyring.js'
 import type { Lease } from './lease.js'
-import { ENABLED, type KeyQuota, type PooledKey } from './pooled-key.js'
-import { OPEN } from './quota.js'
+import { ENABLED, type PooledKey } from './pooled-key.js'
+import { type Lane, OPEN } from './quota.js'
 
 /** A refusal, as it was read from an answer. */
 export interface Refusal {
   readonly cause: 'rate-limit' | 'quota'
+  readonly scope: Scope
   readonly status: number
   /** How long the server says to wait, in milliseconds; `undefined`: it doesn't say. */
   readonly wait: number | undefined
@@ -39,52 +42,93 @@ export interface HealthHost {
 /** Changes the state of keys and quotas by what the server, the program and the calendar say. */
 export class Health {
   readonly #keyring: Keyring
+  readonly #gates: Gates
   readonly #host: HealthHost
 
-  constructor(keyring: Keyring, host: HealthHost) {
+  constructor(keyring: Keyring, gates: Gates, host: HealthHost) {
     this.#keyring = keyring
+    this.#gates = gates
     this.#host = host
   }
 
   /** The server answered as it does to a key in order, and told of limits in its fields. */
   succeeded(lease: Lease, readings: readonly LimitReading[]): void {
-    const { key } = lease
-    lease.passed(readings)
+    const { key, part } = lease
     const { quota } = key
-    if (quota.cooldown.state === 'half-open' && lease.takenAt > quota.cooldown.refusedAt) this.#recoverQuota(quota, key)
-    else if (quota.cooldown.state === 'open') quota.refusals = 0
+    lease.passed(readings)
+    this.#laneSucceeded(quota, lease, () => this.#recoverLane(quota, key, null))
+    if (part) this.#laneSucceeded(part.lane, lease, () => this.#recoverLane(part.lane, key, part.name))
     if (key.standing.state === 'rejected' && lease.takenAt >= key.standing.since) this.#recoverKey(key)
   }
 
-  /** The server refused the key for now. */
+  /** The server refused the key for now, or all that goes the same way. */
   refused(lease: Lease, refusal: Refusal): void {
-    const { key } = lease
-    const { quota } = key
-    const now = this.#host.now()
-    const { cooldown } = quota
+    const { key, part } = lease
     key.lastCause = refusal.cause
+    switch (refusal.scope) {
+      case 'address':
+      case 'resource':
+        this.#refusedWhateverKey(lease, refusal)
+        break
+      case 'model':
+        this.#laneRefused(part?.lane ?? key.quota, lease, refusal)
+        break
+      default:
+        this.#laneRefused(key.quota, lease, refusal)
+    }
+  }
+
+  #laneSucceeded(lane: Lane, { takenAt }: Lease, recover: () => void): void {
+    const { cooldown } = lane
+    if (cooldown.state === 'half-open' && takenAt > cooldown.refusedAt) recover()
+    else if (cooldown.state === 'open') lane.refusals = 0
+  }
+
+  #laneRefused(lane: Lane, lease: Lease, refusal: Refusal): void {
+    const { key } = lease
+    const now = this.#host.now()
+    const { cooldown } = lane
     // Requests that were on their way together are one incident: each may make the wait longer, none makes it worse.
     const sameIncident = cooldown.state !== 'open' && lease.takenAt <= cooldown.refusedAt
-    if (!sameIncident) quota.refusals++
-    if (refusal.cause === 'rate-limit') quota.limiter.refused()
-    const { told, wait } = this.#waitFor(lease, refusal)
+    if (!sameIncident) lane.refusals++
+    if (refusal.cause === 'rate-limit') lane.limiter.refused()
+    const { told, wait } = this.#waitFor(lane, lease, refusal)
     const until = now + wait + this.#jitter(wait)
     if (sameIncident && (cooldown.state === 'half-open' || (cooldown.state === 'cooling' && until <= cooldown.until))) {
       return
     }
     const since = cooldown.state === 'open' ? now : cooldown.since
-    quota.cooldown = { state: 'cooling', cause: refusal.cause, since, refusedAt: now, until, told }
-    this.#keyring.settleQuota(quota)
-    if (!sameIncident) {
-      this.#host.emit('key-exhausted', () => ({
-        keyId: key.id,
-        cause: refusal.cause,
-        until: told ? new Date(until) : null,
-        scope: quota.group === undefined ? 'key' : 'group',
-        status: refusal.status,
-      }))
-    }
+    lane.cooldown = { state: 'cooling', cause: refusal.cause, since, refusedAt: now, until, told }
+    this.#keyring.settleQuota(key.quota)
+    if (!sameIncident)
+      this.#tellRefusal(lease, refusal, told ? until : undefined, lane === key.quota ? null : lease.part!.name)
     this.#host.changed()
+  }
+
+  /** No other key helps: nothing goes out till it is over. */
+  #refusedWhateverKey(lease: Lease, refusal: Refusal): void {
+    const now = this.#host.now()
+    const { scope, cause } = refusal
+    const name = scope === 'resource' ? (lease.part?.name ?? '') : ''
+    const before = this.#gates.closure(name, now)
+    const { told, wait } = this.#waitFor(lease.key.quota, lease, refusal)
+    const until = now + wait + this.#jitter(wait)
+    this.#gates.close(name, { cause, scope, since: now, until })
+    if (!before) this.#tellRefusal(lease, refusal, told ? until : undefined, name === '' ? null : name)
+    this.#host.changed()
+  }
+
+  #tellRefusal(
+    { key }: Lease,
+    { cause, scope, status }: Refusal,
+    until: number | undefined,
+    part: string | null,
+  ): void {
+    const reach = scope === 'key' && key.quota.group !== undefined ? 'group' : scope === 'provider' ? 'key' : scope
+    this.#host.emit('key-exhausted', () => ({
+      ...{ keyId: key.id, cause, until: until === undefined ? null : new Date(until) },
+      ...{ scope: reach === 'model' && part === null ? 'key' : reach, part, status },
+    }))
   }
 
   /** The server refused the key as invalid. */
@@ -126,18 +170,20 @@ export class Health {
   /** Forgets all that was held against a key: its standing and its quota's cooldown. */
   reset(key: PooledKey): void {
     this.enable(key)
-    if (key.quota.cooldown.state !== 'open') this.#recoverQuota(key.quota, key)
+    this.#recoverLane(key.quota, key, null)
+    for (const [name, lane] of key.quota.parts) this.#recoverLane(lane, key, name)
+    this.#gates.openAll()
     key.lastCause = undefined
   }
 
-  #recoverQuota(quota: KeyQuota, key: PooledKey): void {
-    const { cooldown } = quota
+  #recoverLane(lane: Lane, key: PooledKey, part: string | null): void {
+    const { cooldown } = lane
     if (cooldown.state === 'open') return
-    quota.cooldown = OPEN
-    quota.refusals = 0
-    quota.probing = false
-    this.#keyring.settleQuota(quota)
-    this.#recovered(key, cooldown.cause, cooldown.since)
+    lane.cooldown = OPEN
+    lane.refusals = 0
+    lane.probing = false
+    this.#keyring.settleQuota(key.quota)
+    this.#recovered(key, cooldown.cause, part, cooldown.since)
   }
 
   #recoverKey(key: PooledKey): void {
@@ -146,27 +192,26 @@ export class Health {
     key.standing = ENABLED
     key.probing = false
     this.#keyring.settle(key)
-    this.#recovered(key, standing.state === 'rejected' ? 'invalid-key' : standing.cause, standing.since)
+    this.#recovered(key, standing.state === 'rejected' ? 'invalid-key' : standing.cause, null, standing.since)
   }
 
-  #recovered(key: PooledKey, cause: Cause, since: number): void {
+  #recovered(key: PooledKey, cause: Cause, part: string | null, since: number): void {
     const downFor = this.#host.now() - since
-    this.#host.emit('key-recovered', () => ({ keyId: key.id, cause, downFor }))
+    this.#host.emit('key-recovered', () => ({ keyId: key.id, cause, part, downFor }))
     this.#host.changed()
   }
 
-  /** How long a quota rests, and whether the server has said so. */
-  #waitFor(lease: Lease, { cause, wait, readings }: Refusal): { told: boolean; wait: number } {
-    const { floor, cap } = COOLDOWN
+  /** How long a lane rests, and whether the server has said so. */
+  #waitFor(lane: Lane, lease: Lease, { cause, wait, readings }: Refusal): { told: boolean; wait: number } {
+    const { floor, cap, guess } = COOLDOWN
     const said = wait !== undefined && wait > 0 ? wait : undefined
     const bounded = (each: number) => Math.min(cap, Math.max(floor, each))
     if (cause === 'rate-limit') {
-      const learnt = lease.refused(said, readings)
+      const learnt = lease.refused(said, readings, lane === lease.part?.lane)
       return { told: said !== undefined, wait: bounded(learnt) }
     }
     if (said !== undefined) return { told: true, wait: bounded(said) }
-    const { first, longest } = COOLDOWN.guess
-    return { told: false, wait: Math.min(longest, first * 2 ** (Math.max(1, lease.key.quota.refusals) - 1)) }
+    return { told: false, wait: Math.min(guess.longest, guess.first * 2 ** (Math.max(1, lane.refusals) - 1)) }
   }
 
   #jitter(wait: number): number {

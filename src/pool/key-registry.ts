@@ -9,11 +9,14 @@ import type { Keyring } from './keyring.js'
 import { type KeyQuota, PooledKey } from './pooled-key.js'
 import { Quota } from './quota.js'
 
+/** @param known - whether limits hold besides these: then it need not begin gently */
+type CreateLimiter = (limits: readonly ResolvedLimit[], quota: () => KeyQuota, known?: boolean) => Limiter
+
 /** Makes keys of settings, gives them names and quotas, and finds them again by their value. */
 export class KeyRegistry {
   readonly #keyring: Keyring
   readonly #health: Health
-  readonly #createLimiter: (limits: readonly ResolvedLimit[], quota: () => KeyQuota) => Limiter
+  readonly #createLimiter: CreateLimiter
   readonly #byValue = new Map<string, PooledKey>()
   readonly #groups = new Map<string, { readonly quota: KeyQuota; readonly limits: readonly ResolvedLimit[] }>()
   /** The keys that the program's function brought, which it may take away again. */
@@ -26,11 +29,7 @@ export class KeyRegistry {
   leastTokens = Number.POSITIVE_INFINITY
   hasBaseUrls = false
 
-  constructor(
-    keyring: Keyring,
-    health: Health,
-    createLimiter: (limits: readonly ResolvedLimit[], quota: () => KeyQuota) => Limiter,
-  ) {
+  constructor(keyring: Keyring, health: Health, createLimiter: CreateLimiter) {
     this.#keyring = keyring
     this.#health = health
     this.#createLimiter = createLimiter
@@ -152,6 +151,7 @@ export class KeyRegistry {
       // What the server has said holds on, whatever the limits are now.
       quota.cooldown = key.quota.cooldown
       quota.refusals = key.quota.refusals
+      for (const [name, part] of key.quota.parts) quota.parts.set(name, part)
     }
     this.#keyring.update(key, () => {
       key.quota = quota
@@ -175,6 +175,7 @@ export class KeyRegistry {
     const quota: KeyQuota = new Quota<PooledKey>(
       this.#createLimiter(limits, () => quota),
       group,
+      () => this.#createLimiter([], () => quota, limits.length > 0),
     )
     if (group !== undefined) this.#groups.set(group, { quota, limits })
     return quota

@@ -14,6 +14,8 @@ export interface KeyringHost {
   readonly strategy: StrategyName | Strategy
   /** A key's `expiresAt` has passed. */
   expired(key: PooledKey): void
+  /** Until when nothing goes out for a part of the quotas, with whatever key. */
+  closedUntil(part: string, now: number): number | undefined
 }
 
 /** When a key may become usable: now, at a moment, at the end of a running request, or never by itself. */
@@ -38,6 +40,8 @@ export class Keyring {
   /** The weight of the heaviest of those requests. */
   #deferredFor = 0
   #held = 0
+  /** When those that wait for a part of the keys' quotas, or for all of it, are to look again. */
+  readonly #wakes = new Map<string, number>()
 
   constructor(host: KeyringHost) {
     this.#host = host
@@ -98,7 +102,30 @@ export class Keyring {
 
   /** The key that serves a request at `now`; it is taken the moment it is returned, and must be settled then. */
   next(demand: Demand, now: number): PooledKey | undefined {
+    const closedUntil = this.#host.closedUntil(demand.part, now)
+    if (closedUntil !== undefined) {
+      this.#wakes.set(demand.part, closedUntil)
+      return undefined
+    }
+    const key = this.#find(demand, now)
+    if (!key && demand.part !== '') this.#wakes.set(demand.part, this.#partOpensAt(demand, now))
+    return key
+  }
+
+  /** Forgets when those that wait for a part of the keys' quotas are to look again: they are about to. */
+  clearWakes(): void {
+    this.#wakes.clear()
+  }
+
+  /** When a request of this part is to look again, as it was found when one last looked. */
+  wakeOf(part: string): number | undefined {
+    return this.#wakes.get(part)
+  }
+
+  #find(asked: Demand, now: number): PooledKey | undefined {
     this.#lookAtDue(now)
+    // A part of a quota that is used up leaves the key where it is: others may have use for it.
+    const demand = asked.part === '' ? asked : { ...asked, accepts: (key: PooledKey) => this.#accepts(asked, key, now) }
     if (demand.weight < this.#deferredFor) this.undefer()
     const preferred = demand.prefers === undefined ? undefined : this.#keys.get(demand.prefers)
     if (preferred?.place === 'ready' && now < preferred.expiresAt && this.#isOpenTo(preferred, demand, now)) {
@@ -115,7 +142,7 @@ export class Keyring {
         if (!key) break
         if (now >= key.expiresAt) {
           this.#host.expired(key)
-        } else if (key.quota.limiter.availableAt(demand.weigh, now) > now) {
+        } else if (key.quota.availableAt(demand.weigh, now) > now) {
           // Ready for a light request, not for this one.
           this.settle(key, demand.weigh, now)
           this.#deferred.add(key)
@@ -149,7 +176,14 @@ export class Keyring {
    *
    * What becomes due in this very moment is left for the next look: found ready here, it would be in no timer's sight.
    */
-  hope(): Hope {
+  hope(now: number): Hope {
+    const closedUntil = this.#host.closedUntil('', now)
+    const hope = this.#hopeOfKeys()
+    if (closedUntil === undefined || hope.kind === 'none') return hope
+    return { kind: 'at', at: hope.kind === 'at' ? Math.max(hope.at, closedUntil) : closedUntil }
+  }
+
+  #hopeOfKeys(): Hope {
     if (this.#tiers.some(tier => tier.selection.size > 0)) return { kind: 'now' }
     if (this.#held > 0) return { kind: 'held' }
     const first = this.#timed.first
@@ -158,7 +192,8 @@ export class Keyring {
 
   /** When the first key is to be looked at again; `undefined` where time alone brings none back. */
   nextAt(): number | undefined {
-    return this.#timed.first?.readyAt
+    const at = Math.min(this.#timed.first?.readyAt ?? Number.POSITIVE_INFINITY, ...this.#wakes.values())
+    return at === Number.POSITIVE_INFINITY ? undefined : at
   }
 
   #placeFor(key: PooledKey, weigh: Weigh, now: number): Place {
@@ -173,16 +208,7 @@ export class Keyring {
       case 'enabled':
         break
     }
-    if (quota.cooldown.state === 'cooling') {
-      const { cause, since, refusedAt, until, told } = quota.cooldown
-      if (until > now) {
-        key.readyAt = until
-        return 'timed'
-      }
-      quota.cooldown = { state: 'half-open', cause, since, refusedAt, single: !told }
-    }
-    if (quota.cooldown.state === 'half-open' && quota.cooldown.single && quota.probing) return 'held'
-    const at = quota.limiter.availableAt(weigh, now)
+    const at = quota.availableAt(weigh, now)
     if (at <= now) return 'ready'
     if (at === Number.POSITIVE_INFINITY) return 'held'
     key.readyAt = at
@@ -245,7 +271,22 @@ export class Keyring {
 
   #isOpenTo(key: PooledKey, demand: Demand, now: number): boolean {
     if (demand.accepts && !demand.accepts(key)) return false
-    return key.quota.limiter.availableAt(demand.weigh, now) <= now
+    return key.quota.availableAt(demand.weigh, now) <= now
+  }
+
+  #accepts({ accepts, part, weigh }: Demand, key: PooledKey, now: number): boolean {
+    return (!accepts || accepts(key)) && key.quota.part(part)!.availableAt(weigh, now) <= now
+  }
+
+  /** When the first key has room for a request of this part; `Infinity` where only the end of another makes it. */
+  #partOpensAt({ accepts, part, weigh }: Demand, now: number): number {
+    let first = Number.POSITIVE_INFINITY
+    for (const key of this.#keys.values()) {
+      if (key.place === 'out' || key.place === 'held' || (accepts && !accepts(key))) continue
+      const usableAt = key.place === 'ready' ? now : key.readyAt
+      first = Math.min(first, Math.max(usableAt, key.quota.part(part)!.availableAt(weigh, now)))
+    }
+    return Math.max(first, now + 1)
   }
 
   #selection(key: PooledKey): Selection {

@@ -1,25 +1,43 @@
 import type { Permit } from '../limiter/limiter.js'
 import type { LimitReading } from '../signals/limit-fields.js'
 import type { PooledKey } from './pooled-key.js'
+import type { Lane } from './quota.js'
 
 /** What a lease tries out: nothing, a quota that may be back, or a key that was refused as invalid. */
 export type Probe = 'none' | 'quota' | 'key'
+
+/** A part of the key's quota that the request draws on, besides the whole. */
+export interface PartOfLease {
+  readonly name: string
+  readonly lane: Lane
+  readonly permit: Permit
+  readonly isProbe: boolean
+}
 
 /** A key lent to one attempt, with the permit to send it. It is given back exactly once, by `end`. */
 export class Lease {
   readonly key: PooledKey
   readonly takenAt: number
   readonly probe: Probe
+  readonly part: PartOfLease | undefined
   readonly #permit: Permit
   readonly #giveBack: (lease: Lease) => void
   #over = false
   /** Whether it was sent at all. */
   left = false
 
-  constructor(key: PooledKey, permit: Permit, probe: Probe, takenAt: number, giveBack: (lease: Lease) => void) {
+  constructor(
+    key: PooledKey,
+    permit: Permit,
+    probe: Probe,
+    part: PartOfLease | undefined,
+    takenAt: number,
+    giveBack: (lease: Lease) => void,
+  ) {
     this.key = key
     this.takenAt = takenAt
     this.probe = probe
+    this.part = part
     this.#permit = permit
     this.#giveBack = giveBack
   }
@@ -33,21 +51,28 @@ export class Lease {
   leaves(): void {
     this.left = true
     this.#permit.leaves()
+    this.part?.permit.leaves()
   }
 
-  /** The server has let it pass. */
+  /** The server has let it pass, and told of limits: those of the part, where there is one. */
   passed(readings: readonly LimitReading[]): void {
-    this.#permit.passed(readings)
+    this.#permit.passed(this.part ? [] : readings)
+    this.part?.permit.passed(readings)
   }
 
-  /** The server has refused it for a limit: see `Permit`. */
-  refused(told: number | undefined, readings: readonly LimitReading[]): number {
-    return this.#permit.refused(told, readings)
+  /**
+   * The server has refused it for a limit: see `Permit`.
+   *
+   * @param ofPart - whether it was the part's limit
+   */
+  refused(told: number | undefined, readings: readonly LimitReading[], ofPart: boolean): number {
+    return (ofPart ? this.part!.permit : this.#permit).refused(told, readings)
   }
 
   /** The server has counted it. */
   answered(): void {
     this.#permit.answered()
+    this.part?.permit.answered()
   }
 
   /** It is over, or will not be sent. */
@@ -55,8 +80,13 @@ export class Lease {
     if (this.#over) return
     this.#over = true
     // What was never sent has cost the key nothing.
-    if (this.left) this.#permit.end()
-    else this.#permit.undo()
+    if (this.left) {
+      this.#permit.end()
+      this.part?.permit.end()
+    } else {
+      this.#permit.undo()
+      this.part?.permit.undo()
+    }
     this.#giveBack(this)
   }
 }

@@ -1,4 +1,4 @@
-import type { Limiter } from '../limiter/limiter.js'
+import type { Limiter, Weigh } from '../limiter/limiter.js'
 
 /** Whether a quota may be drawn on, after what the server has said of it. */
 export type Cooldown =
@@ -24,21 +24,64 @@ export type Cooldown =
       readonly single: boolean
     }
 
-/** What keys share: the limits and the cooldown of one account, project or plan. Most keys have one of their own. */
-export class Quota<Key = unknown> {
+export const OPEN: Cooldown = { state: 'open' }
+
+/** Limits and a cooldown that hold together: those of a quota, or of a part of it. */
+export class Lane {
   readonly limiter: Limiter
-  readonly group: string | undefined
-  readonly keys = new Set<Key>()
   cooldown: Cooldown = OPEN
-  /** Whether the one request that tries a half-open quota is on its way. */
+  /** Whether the one request that tries a half-open lane is on its way. */
   probing = false
   /** Refusals in a row, each burst of them counted once. */
   refusals = 0
 
-  constructor(limiter: Limiter, group: string | undefined) {
+  constructor(limiter: Limiter) {
     this.limiter = limiter
-    this.group = group
+  }
+
+  /** From when a request may pass: `now` if at once, `Infinity` if only the end of another can make room. */
+  availableAt(weigh: Weigh, now: number): number {
+    if (this.cooldown.state === 'cooling') {
+      const { cause, since, refusedAt, until, told } = this.cooldown
+      if (until > now) return until
+      this.cooldown = { state: 'half-open', cause, since, refusedAt, single: !told }
+    }
+    if (this.isSingle && this.probing) return Number.POSITIVE_INFINITY
+    return this.limiter.availableAt(weigh, now)
+  }
+
+  /** Whether only one request at a time may try it. */
+  get isSingle(): boolean {
+    return this.cooldown.state === 'half-open' && this.cooldown.single
   }
 }
 
-export const OPEN: Cooldown = { state: 'open' }
+/** How many parts of a quota are kept in mind at most; the one that was not used for longest is forgotten. */
+const MOST_PARTS = 200
+
+/** What keys share: the limits and the cooldown of one account, project or plan. Most keys have one of their own. */
+export class Quota<Key = unknown> extends Lane {
+  readonly group: string | undefined
+  readonly keys = new Set<Key>()
+  /** Parts with limits of their own: models, routes. */
+  readonly parts = new Map<string, Lane>()
+  readonly #createPart: () => Limiter
+
+  constructor(limiter: Limiter, group: string | undefined, createPart: () => Limiter) {
+    super(limiter)
+    this.group = group
+    this.#createPart = createPart
+  }
+
+  /** The part of this name; `undefined` for the whole. */
+  part(name: string): Lane | undefined {
+    if (name === '') return undefined
+    let part = this.parts.get(name)
+    if (part) {
+      if (this.parts.size === MOST_PARTS) this.parts.delete(name)
+    } else part = new Lane(this.#createPart())
+    if (this.parts.size >= MOST_PARTS) this.parts.delete(this.parts.keys().next().value!)
+    this.parts.set(name, part)
+    return part
+  }
+}

@@ -16,7 +16,7 @@ export interface SchedulerHost {
   /** A permit was taken from the key. */
   taken(key: PooledKey): void
   /** The error of a request that found no key: its deadline has passed, or nothing can come before it. */
-  exhausted(): Error
+  exhausted(demand: Demand): Error
 }
 
 /**
@@ -60,7 +60,7 @@ export class Scheduler {
       const lease = this.#lend(demand)
       if (lease) return lease
     }
-    if (demand.accepts && !this.#keyring.mayServe(demand)) throw this.#host.exhausted()
+    if (demand.accepts && !this.#keyring.mayServe(demand)) throw this.#host.exhausted(demand)
     return new Promise((resolve, reject) => {
       this.#queue.join(new Waiter(demand, resolve, reject))
       this.serve()
@@ -77,6 +77,7 @@ export class Scheduler {
       let left = BATCH
       while (this.#again && left > 0) {
         this.#again = false
+        this.#keyring.clearWakes()
         left -= this.#serveInOrder(left)
         this.#dropHopeless()
       }
@@ -100,10 +101,13 @@ export class Scheduler {
   /** Serves up to `most`, and says how many. */
   #serveInOrder(most: number): number {
     let served = 0
-    /** The groups for which there is no key: the rest of them need not look. */
-    const without = new Set<string>()
+    /** The groups for which there is no key: the rest of them need not look. Till when, as far as it is known. */
+    const without = new Map<string, number | undefined>()
     for (const waiter of this.#queue.inOrder()) {
-      if (without.has(waiter.demand.group)) continue
+      if (without.has(waiter.demand.group)) {
+        this.#dropIfHopeless(waiter, without.get(waiter.demand.group))
+        continue
+      }
       let lease: Lease | undefined
       try {
         lease = this.#lend(waiter.demand)
@@ -118,46 +122,64 @@ export class Scheduler {
         waiter.resolve(lease)
         if (++served === most) return served
       } else {
-        without.add(waiter.demand.group)
+        const { group, accepts, part } = waiter.demand
+        const wake = this.#keyring.wakeOf(part)
+        without.set(group, wake)
+        if (this.#dropIfHopeless(waiter, wake)) continue
         // No key for a request that takes any: none for those behind it. Nor for anyone when no group is left.
-        if (!waiter.demand.accepts || without.size >= this.#queue.groups) return served
+        if (!accepts && part === '') return served
+        // They need not even be looked through for those who wait in vain.
+        const soonest = this.#queue.nextDeadline ?? 0
+        if (without.size >= this.#queue.groups && [...without.values()].every(at => (at ?? 0) <= soonest)) return served
       }
     }
     return served
   }
 
+  /** Sends away who would have given up before there is anything for them. */
+  #dropIfHopeless(waiter: Waiter<Lease>, wake: number | undefined): boolean {
+    if (wake === undefined || wake === Number.POSITIVE_INFINITY || waiter.demand.deadline >= wake) return false
+    this.#queue.leave(waiter)
+    waiter.reject(this.#host.exhausted(waiter.demand))
+    return true
+  }
+
   #dropHopeless(): void {
     if (this.#queue.size === 0) return
     const now = this.#host.clock.now()
-    const hope = this.#keyring.hope()
+    const hope = this.#keyring.hope(now)
     const until = hope.kind === 'none' ? Number.POSITIVE_INFINITY : hope.kind === 'at' ? hope.at - 1 : now
-    for (const waiter of this.#queue.takeOverdue(Math.max(until, now))) waiter.reject(this.#host.exhausted())
+    for (const waiter of this.#queue.takeOverdue(Math.max(until, now)))
+      waiter.reject(this.#host.exhausted(waiter.demand))
   }
 
   #lend(demand: Demand): Lease | undefined {
     const now = this.#host.clock.now()
     const key = this.#keyring.next(demand, now)
     if (!key) return undefined
-    const permit = key.quota.limiter.tryAcquire(demand.weigh, now)!
-    const probe: Probe =
-      key.standing.state === 'rejected'
-        ? 'key'
-        : key.quota.cooldown.state === 'half-open' && key.quota.cooldown.single
-          ? 'quota'
-          : 'none'
+    const { quota } = key
+    const permit = quota.limiter.tryAcquire(demand.weigh, now)!
+    const probe: Probe = key.standing.state === 'rejected' ? 'key' : quota.isSingle ? 'quota' : 'none'
+    const lane = quota.part(demand.part)
+    const part = lane && {
+      ...{ name: demand.part, lane, isProbe: lane.isSingle },
+      permit: lane.limiter.tryAcquire(demand.weigh, now)!,
+    }
     key.inFlight++
     if (probe === 'key') key.probing = true
-    if (probe === 'quota') key.quota.probing = true
+    if (probe === 'quota') quota.probing = true
+    if (part?.isProbe) lane!.probing = true
     this.#settle(key)
     this.#host.taken(key)
-    return new Lease(key, permit, probe, now, lease => this.#giveBack(lease))
+    return new Lease(key, permit, probe, part, now, lease => this.#giveBack(lease))
   }
 
-  #giveBack({ key, probe }: Lease): void {
+  #giveBack({ key, probe, part }: Lease): void {
     key.inFlight--
     // A probe that ended without a verdict (an abort, an overload) lets the next one try.
     if (probe === 'key') key.probing = false
     if (probe === 'quota') key.quota.probing = false
+    if (part?.isProbe) part.lane.probing = false
     this.#settle(key)
     this.serve()
   }

@@ -1,18 +1,12 @@
-import type { KeySnapshot } from '../key-snapshot.js'
+import type { KeySnapshot, LimitSnapshot } from '../key-snapshot.js'
 import type { PooledKey } from './pooled-key.js'
+import type { Lane } from './quota.js'
 
 const ONE = () => 1
 
 export function snapshotOf(key: PooledKey, now: number): KeySnapshot {
   const { quota } = key
-  const limits = quota.limiter.read(now).map(({ meter, remaining, learnt }) => ({
-    unit: meter.unit,
-    limit: meter.limit,
-    remaining,
-    per: meter.per ?? null,
-    burst: meter.capacity === meter.limit || learnt ? null : meter.capacity,
-    learnt,
-  }))
+  const limits = limitsOf(quota, now)
   const counts = limits.filter(limit => limit.unit === 'requests').map(limit => limit.remaining)
   return {
     id: key.id,
@@ -20,6 +14,11 @@ export function snapshotOf(key: PooledKey, now: number): KeySnapshot {
     lastCause: key.lastCause ?? null,
     limits,
     remaining: counts.length > 0 ? Math.min(...counts) : null,
+    parts: [...quota.parts].map(([name, lane]) => ({
+      name,
+      ...conditionOfLane(lane, now),
+      limits: limitsOf(lane, now),
+    })),
     inFlight: key.inFlight,
     group: quota.group ?? null,
     weight: key.weight,
@@ -30,8 +29,19 @@ export function snapshotOf(key: PooledKey, now: number): KeySnapshot {
   }
 }
 
+function limitsOf(lane: Lane, now: number): LimitSnapshot[] {
+  return lane.limiter.read(now).map(({ meter, remaining, learnt }) => ({
+    unit: meter.unit,
+    limit: Number.isFinite(meter.limit) ? Number(meter.limit.toFixed(1)) : null,
+    remaining,
+    per: meter.per ?? null,
+    burst: meter.capacity === meter.limit || learnt ? null : meter.capacity,
+    learnt,
+  }))
+}
+
 /** State, cause and time of return, the standing first: a disabled key's cooldown is beside the point. */
-export function conditionOf(key: PooledKey, now: number): Pick<KeySnapshot, 'state' | 'cause' | 'until'> {
+export function conditionOf(key: PooledKey, now: number, part = ''): Pick<KeySnapshot, 'state' | 'cause' | 'until'> {
   const { standing, quota } = key
   switch (standing.state) {
     case 'removed':
@@ -45,18 +55,24 @@ export function conditionOf(key: PooledKey, now: number): Pick<KeySnapshot, 'sta
       break
   }
   if (now >= key.expiresAt) return { state: 'disabled', cause: 'expired', until: null }
-  const { cooldown } = quota
+  const whole = conditionOfLane(quota, now)
+  const lane = whole.state === 'ready' ? quota.parts.get(part) : undefined
+  return lane ? conditionOfLane(lane, now) : whole
+}
+
+function conditionOfLane(lane: Lane, now: number): Pick<KeySnapshot, 'state' | 'cause' | 'until'> {
+  const { cooldown } = lane
   switch (cooldown.state) {
     case 'cooling':
       if (cooldown.until > now) return { state: 'cooling', cause: cooldown.cause, until: new Date(cooldown.until) }
       break
     case 'half-open':
-      if (cooldown.single && quota.probing) return { state: 'probing', cause: cooldown.cause, until: null }
+      if (cooldown.single && lane.probing) return { state: 'probing', cause: cooldown.cause, until: null }
       break
     case 'open':
       break
   }
-  const at = quota.limiter.availableAt(ONE, now)
+  const at = lane.limiter.availableAt(ONE, now)
   if (at <= now) return { state: 'ready', cause: null, until: null }
   return { state: 'busy', cause: null, until: Number.isFinite(at) ? new Date(at) : null }
 }

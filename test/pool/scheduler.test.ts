@@ -49,6 +49,7 @@ describe('the line', () => {
         weigh: () => 1,
         weight: 1,
         group: '',
+        part: '',
         accepts: undefined,
         prefers: undefined,
         mayProbe: true,
