@@ -176,7 +176,10 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
           }
           case 'invalid-key':
             counters.refusal(keyId, 'invalid-key')
-            health.rejected(last, outcome.response.status)
+            // Keys that were in order are not used up one by one for what is hardly their fault: it is the answer.
+            if (!health.rejected(last, outcome.response.status)) {
+              return endWithBody({ kind: 'answer', response: outcome.response }, last)
+            }
             break
         }
         // What can't be sent again has had its one chance: its answer is the caller's.

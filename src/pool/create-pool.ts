@@ -77,6 +77,7 @@ export function createPool(settings: Settings, clock: Clock): Engine {
     strategy: settings.strategy,
     expired: key => health.disable(key, 'expired'),
     closedUntil: (part, at) => gates.closure(part, at)?.until,
+    admit: (part, at) => gates.admit(part, at),
   })
   const scheduler = new Scheduler(keyring, {
     clock,

@@ -6,34 +6,67 @@ export interface Closure {
   readonly scope: Scope
   readonly since: number
   readonly until: number
+  /** How long until one request may try all the same, in milliseconds: twice as long after each. `undefined`: none may. */
+  readonly tryAfter: number | undefined
+}
+
+interface Gate {
+  closure: Closure
+  /** From when one request may try. */
+  tryAt: number
+  wait: number
 }
 
 /** Refusals that no other key helps against: of the address, of a resource, of all keys alike. */
 export class Gates {
   /** By the name of what is closed; `''` is everything. */
-  readonly #closed = new Map<string, Closure>()
+  readonly #closed = new Map<string, Gate>()
 
   close(name: string, closure: Closure): void {
     const before = this.#closed.get(name)
-    if (before && before.until >= closure.until) return
-    this.#closed.set(name, before ? { ...closure, since: before.since } : closure)
+    if (before && before.closure.until >= closure.until) return
+    const wait = before?.wait ?? closure.tryAfter ?? Number.POSITIVE_INFINITY
+    this.#closed.set(name, {
+      closure: before ? { ...closure, since: before.closure.since } : closure,
+      tryAt: before?.tryAt ?? closure.since + wait,
+      wait,
+    })
   }
 
   openAll(): void {
     this.#closed.clear()
   }
 
-  /** What keeps a request of this part from going out at `now`. */
-  closure(part: string, now: number): Closure | undefined {
-    const all = this.#at('', now)
-    const own = part === '' ? undefined : this.#at(part, now)
-    return all && own ? (all.until >= own.until ? all : own) : (all ?? own)
+  /** Opens what was closed on suspicion only. */
+  openSuspected(): void {
+    for (const [name, { closure }] of this.#closed) if (closure.tryAfter !== undefined) this.#closed.delete(name)
   }
 
-  #at(name: string, now: number): Closure | undefined {
-    const closure = this.#closed.get(name)
-    if (!closure) return undefined
-    if (closure.until > now) return closure
+  /** What keeps requests of this part from going out at `now`. */
+  closure(part: string, now: number): Closure | undefined {
+    return this.#gate(part, now)?.closure
+  }
+
+  /** Until when a request of this part is to wait; `undefined`: it may go, and then it is the one that tries. */
+  admit(part: string, now: number): number | undefined {
+    const gate = this.#gate(part, now)
+    if (!gate) return undefined
+    if (gate.tryAt > now) return Math.min(gate.tryAt, gate.closure.until)
+    gate.wait *= 2
+    gate.tryAt = now + gate.wait
+    return undefined
+  }
+
+  #gate(part: string, now: number): Gate | undefined {
+    const all = this.#at('', now)
+    const own = part === '' ? undefined : this.#at(part, now)
+    return all && own ? (all.closure.until >= own.closure.until ? all : own) : (all ?? own)
+  }
+
+  #at(name: string, now: number): Gate | undefined {
+    const gate = this.#closed.get(name)
+    if (!gate) return undefined
+    if (gate.closure.until > now) return gate
     this.#closed.delete(name)
     return undefined
   }

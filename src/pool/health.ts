@@ -1,6 +1,7 @@
 import type { Cause, Emit } from '../events.js'
 import type { LimitReading } from '../signals/limit-fields.js'
 import type { Scope } from '../signals/provider.js'
+import { Blame } from './blame.js'
 import type { Gates } from './gates.js'
 import type { Keyring } from './keyring.js'
 import type { Lease } from './lease.js'
@@ -39,10 +40,16 @@ export interface HealthHost {
   changed(): void
 }
 
+/** How long until one request tries whether keys really share a limit, in milliseconds. */
+const SUSPICION = 500
+/** How soon a key is tried again that is hardly to blame, in milliseconds. */
+const HARDLY = 1_000
+
 /** Changes the state of keys and quotas by what the server, the program and the calendar say. */
 export class Health {
   readonly #keyring: Keyring
   readonly #gates: Gates
+  readonly #blame = new Blame()
   readonly #host: HealthHost
 
   constructor(keyring: Keyring, gates: Gates, host: HealthHost) {
@@ -56,6 +63,10 @@ export class Health {
     const { key, part } = lease
     const { quota } = key
     lease.passed(readings)
+    const now = this.#host.now()
+    key.provenAt = now
+    this.#blame.passed(key, lease.takenAt, now)
+    this.#gates.openSuspected()
     this.#laneSucceeded(quota, lease, () => this.#recoverLane(quota, key, null))
     if (part) this.#laneSucceeded(part.lane, lease, () => this.#recoverLane(part.lane, key, part.name))
     if (key.standing.state === 'rejected' && lease.takenAt >= key.standing.since) this.#recoverKey(key)
@@ -100,9 +111,19 @@ export class Health {
     const since = cooldown.state === 'open' ? now : cooldown.since
     lane.cooldown = { state: 'cooling', cause: refusal.cause, since, refusedAt: now, until, told }
     this.#keyring.settleQuota(key.quota)
+    if (!sameIncident && refusal.cause === 'rate-limit') this.#suspect(lease, told ? until : undefined, wait)
     if (!sameIncident)
       this.#tellRefusal(lease, refusal, told ? until : undefined, lane === key.quota ? null : lease.part!.name)
     this.#host.changed()
+  }
+
+  /** Where keys turn out to share a limit, the rest of them are spared: one request at a time tries whether it is so. */
+  #suspect({ key, part, rested }: Lease, until: number | undefined, wait: number): void {
+    const now = this.#host.now()
+    const name = part?.name ?? ''
+    if (!this.#blame.refused({ quota: key.quota, part: name, rested, until }, now)) return
+    const closure = { cause: 'rate-limit', scope: 'account', since: now, tryAfter: SUSPICION } as const
+    this.#gates.close(name, { ...closure, until: until ?? now + Math.max(wait, SUSPICION * 4) })
   }
 
   /** No other key helps: nothing goes out till it is over. */
@@ -113,7 +134,7 @@ export class Health {
     const before = this.#gates.closure(name, now)
     const { told, wait } = this.#waitFor(lease.key.quota, lease, refusal)
     const until = now + wait + this.#jitter(wait)
-    this.#gates.close(name, { cause, scope, since: now, until })
+    this.#gates.close(name, { cause, scope, since: now, until, tryAfter: undefined })
     if (!before) this.#tellRefusal(lease, refusal, told ? until : undefined, name === '' ? null : name)
     this.#host.changed()
   }
@@ -131,13 +152,22 @@ export class Health {
     }))
   }
 
-  /** The server refused the key as invalid. */
-  rejected(lease: Lease, status: number): void {
+  /**
+   * The server refused the key as invalid.
+   *
+   * @returns whether that is believed: not of one key after another that were in order a moment ago
+   */
+  rejected(lease: Lease, status: number): boolean {
     const { key } = lease
     const { standing } = key
-    if (standing.state === 'removed' || standing.state === 'disabled') return
-    if (standing.state === 'rejected' && lease.probe !== 'key') return
+    if (standing.state === 'removed' || standing.state === 'disabled') return true
+    if (standing.state === 'rejected' && lease.probe !== 'key') return true
     const now = this.#host.now()
+    const alike = this.#blame.rejected(key, now)
+    if (alike.length > 0) {
+      for (const each of alike) this.#tryAgain(each, now + HARDLY)
+      return false
+    }
     const failures = standing.state === 'rejected' ? standing.failures + 1 : 1
     const { first, longest } = COOLDOWN.probe
     const wait = Math.min(longest, first * 2 ** (failures - 1))
@@ -149,6 +179,13 @@ export class Health {
     this.#keyring.settle(key)
     this.#host.emit('key-disabled', () => ({ keyId: key.id, cause: 'invalid-key', status, probeAt: new Date(probeAt) }))
     this.#host.changed()
+    return true
+  }
+
+  #tryAgain(key: PooledKey, probeAt: number): void {
+    if (key.standing.state !== 'rejected' || key.standing.probeAt <= probeAt) return
+    key.standing = { ...key.standing, probeAt }
+    this.#keyring.settle(key)
   }
 
   /** Switches a key off, for the program or because it has expired. */

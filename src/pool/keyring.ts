@@ -16,6 +16,8 @@ export interface KeyringHost {
   expired(key: PooledKey): void
   /** Until when nothing goes out for a part of the quotas, with whatever key. */
   closedUntil(part: string, now: number): number | undefined
+  /** Until when a request of a part is to wait for that; `undefined`: it may go. */
+  admit(part: string, now: number): number | undefined
 }
 
 /** When a key may become usable: now, at a moment, at the end of a running request, or never by itself. */
@@ -102,9 +104,9 @@ export class Keyring {
 
   /** The key that serves a request at `now`; it is taken the moment it is returned, and must be settled then. */
   next(demand: Demand, now: number): PooledKey | undefined {
-    const closedUntil = this.#host.closedUntil(demand.part, now)
-    if (closedUntil !== undefined) {
-      this.#wakes.set(demand.part, closedUntil)
+    const waitUntil = this.#host.admit(demand.part, now)
+    if (waitUntil !== undefined) {
+      this.#wakes.set(demand.part, waitUntil)
       return undefined
     }
     const key = this.#find(demand, now)

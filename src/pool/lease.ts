@@ -20,6 +20,8 @@ export class Lease {
   readonly takenAt: number
   readonly probe: Probe
   readonly part: PartOfLease | undefined
+  /** How long its quota had not been used, in milliseconds. */
+  readonly rested: number
   readonly #permit: Permit
   readonly #giveBack: (lease: Lease) => void
   #over = false
@@ -32,12 +34,14 @@ export class Lease {
     probe: Probe,
     part: PartOfLease | undefined,
     takenAt: number,
+    rested: number,
     giveBack: (lease: Lease) => void,
   ) {
     this.key = key
     this.takenAt = takenAt
     this.probe = probe
     this.part = part
+    this.rested = rested
     this.#permit = permit
     this.#giveBack = giveBack
   }

@@ -41,6 +41,8 @@ export class PooledKey implements HeapItem, ListItem<PooledKey> {
   probing = false
   inFlight = 0
   lastCause: Cause | undefined
+  /** When the server last took it. */
+  provenAt: number | undefined
 
   // The keyring's own marks: where the key is, and its links there.
   place: Place = 'out'

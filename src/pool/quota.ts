@@ -34,6 +34,8 @@ export class Lane {
   probing = false
   /** Refusals in a row, each burst of them counted once. */
   refusals = 0
+  /** When it was last drawn on. */
+  takenAt = Number.NEGATIVE_INFINITY
 
   constructor(limiter: Limiter) {
     this.limiter = limiter

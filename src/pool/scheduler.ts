@@ -165,13 +165,16 @@ export class Scheduler {
       ...{ name: demand.part, lane, isProbe: lane.isSingle },
       permit: lane.limiter.tryAcquire(demand.weigh, now)!,
     }
+    const rested = now - (lane ?? quota).takenAt
+    quota.takenAt = now
+    if (lane) lane.takenAt = now
     key.inFlight++
     if (probe === 'key') key.probing = true
     if (probe === 'quota') quota.probing = true
     if (part?.isProbe) lane!.probing = true
     this.#settle(key)
     this.#host.taken(key)
-    return new Lease(key, permit, probe, part, now, lease => this.#giveBack(lease))
+    return new Lease(key, permit, probe, part, now, rested, lease => this.#giveBack(lease))
   }
 
   #giveBack({ key, probe, part }: Lease): void {

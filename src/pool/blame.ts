@@ -1,0 +1,72 @@
+import type { PooledKey } from './pooled-key.js'
+import type { Quota } from './quota.js'
+
+/** Refusals that come within so long of each other may have one reason, in milliseconds. */
+const MOMENTS = 5_000
+/** A key that has not been used for so long has not used anything up itself, in milliseconds. */
+const RESTED = 3_000
+/** Two limits that end so close to each other are one, in milliseconds. */
+const SAME_END = 1_100
+/** Of refusals that don't say when they end, so many on rested keys are needed. */
+const ENOUGH = 3
+/** After keys were seen to have limits of their own, that is not asked again for so long, in milliseconds. */
+const SETTLED = 600_000
+
+/** A refusal for a limit. */
+export interface Refused {
+  readonly quota: Quota<PooledKey>
+  readonly part: string
+  /** How long its quota had not been used, in milliseconds. */
+  readonly rested: number
+  /** When the server says that it ends. */
+  readonly until: number | undefined
+}
+
+/**
+ * Asks who is to blame when keys are refused one after another.
+ *
+ * One refusal blames the key. The same on a second key that has not been used points at something that they share: the
+ * account, the address, the service or the request. It is not the same when the limits end at different times.
+ */
+export class Blame {
+  #refusals: (Refused & { readonly at: number })[] = []
+  #rejected: { readonly key: PooledKey; readonly at: number }[] = []
+  #ownUntil = Number.NEGATIVE_INFINITY
+
+  /** A key was refused for a limit. @returns whether the limit is one that keys share */
+  refused(refusal: Refused, now: number): boolean {
+    if (now < this.#ownUntil) return false
+    const others = this.#refusals.filter(
+      ({ quota, part, at }) => at > now - MOMENTS && part === refusal.part && quota !== refusal.quota,
+    )
+    this.#refusals = [...others, { ...refusal, at: now }]
+    if (refusal.rested < RESTED || others.length === 0) return false
+    const { until } = refusal
+    if (until !== undefined)
+      return others.some(other => other.until !== undefined && Math.abs(other.until - until) <= SAME_END)
+    const alike = others.filter(({ rested, until: end }) => end === undefined && rested >= RESTED)
+    return alike.length + 1 >= ENOUGH
+  }
+
+  /** A key passed while others were refused: their limits are their own. */
+  passed({ quota }: PooledKey, sentAt: number, now: number): void {
+    if (this.#refusals.length === 0) return
+    if (this.#refusals.some(each => each.quota !== quota && each.at < sentAt && each.at > now - MOMENTS)) {
+      this.#ownUntil = now + SETTLED
+    }
+    this.#refusals = []
+  }
+
+  /**
+   * A key was refused as invalid.
+   *
+   * @returns the keys that it is not to be believed of: they, and this one, were in order a moment ago
+   */
+  rejected(key: PooledKey, now: number): readonly PooledKey[] {
+    const others = this.#rejected.filter(each => each.at > now - MOMENTS && each.key !== key)
+    // A key that no one has seen working may well be bad, and so may all of them.
+    if (key.provenAt === undefined) return []
+    this.#rejected = [...others, { key, at: now }]
+    return others.map(each => each.key)
+  }
+}
