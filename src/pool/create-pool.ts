@@ -138,14 +138,25 @@ export function createPool(settings: Settings, clock: Clock): Engine {
 
   function exhausted({ part }: Demand): KeyPoolExhaustedError {
     const closure = gates.closure(part, now())
-    const at = Math.max(keyring.wakeOf(part) ?? keyring.nextAt() ?? Number.POSITIVE_INFINITY, closure?.until ?? 0)
-    const retryAt = Number.isFinite(at) ? new Date(at) : null
+    const retryAt = firstBack(part, closure)
     const causes = listCauses(part, closure)
     if (!toldExhausted) {
       toldExhausted = true
       emit('pool-exhausted', () => ({ retryAt, causes }))
     }
     return new KeyPoolExhaustedError(exhaustedMessage(retryAt, causes), retryAt, causes)
+  }
+
+  /** When the first key is back, as far as anyone knows: not when one of them is tried before that. */
+  function firstBack(part: string, closure: Closure | undefined): Date | null {
+    let first = Number.POSITIVE_INFINITY
+    for (const key of keyring.values()) {
+      const { state, until } = conditionOf(key, now(), part)
+      if (state === 'ready') first = 0
+      else if (until) first = Math.min(first, until.getTime())
+    }
+    const at = Math.max(first, closure?.until ?? 0)
+    return Number.isFinite(at) && at > 0 ? new Date(at) : null
   }
 
   function listCauses(part: string, closure: Closure | undefined): KeyCause[] {

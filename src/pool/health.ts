@@ -1,6 +1,7 @@
 import type { Cause, Emit } from '../events.js'
 import type { LimitReading } from '../signals/limit-fields.js'
 import type { Scope } from '../signals/provider.js'
+import { LONGEST_WAIT } from '../signals/when.js'
 import { Blame } from './blame.js'
 import type { Gates } from './gates.js'
 import type { Keyring } from './keyring.js'
@@ -22,7 +23,9 @@ export interface Refusal {
 /** Bounds on what a server may say, and what is guessed when it says nothing, in milliseconds. */
 export const COOLDOWN = {
   floor: 5,
-  cap: 86_400_000,
+  cap: LONGEST_WAIT,
+  /** Waits from which on one request tries before their end: after 5 minutes at first, then twice as long each time. */
+  doubt: { from: 600_000, first: 300_000, longest: 3_600_000 },
   /** Of a quota that doesn't say: doubled with each refusal in a row. */
   guess: { first: 300_000, longest: 21_600_000 },
   probe: { first: 60_000, longest: 3_600_000 },
@@ -109,7 +112,15 @@ export class Health {
       return
     }
     const since = cooldown.state === 'open' ? now : cooldown.since
-    lane.cooldown = { state: 'cooling', cause: refusal.cause, since, refusedAt: now, until, told }
+    lane.cooldown = {
+      state: 'cooling',
+      cause: refusal.cause,
+      since,
+      refusedAt: now,
+      until,
+      told,
+      tryAt: this.#tryAt(lane, now, wait),
+    }
     this.#keyring.settleQuota(key.quota)
     if (!sameIncident && refusal.cause === 'rate-limit') this.#suspect(lease, told ? until : undefined, wait)
     if (!sameIncident)
@@ -249,6 +260,13 @@ export class Health {
     }
     if (said !== undefined) return { told: true, wait: bounded(said) }
     return { told: false, wait: Math.min(guess.longest, guess.first * 2 ** (Math.max(1, lane.refusals) - 1)) }
+  }
+
+  /** A wait that is long may be wrong, or be cut short by someone who pays: one request in a while finds out. */
+  #tryAt(lane: Lane, now: number, wait: number): number {
+    const { from, first, longest } = COOLDOWN.doubt
+    if (wait < from) return Number.POSITIVE_INFINITY
+    return now + Math.min(longest, first * 2 ** (Math.max(1, lane.refusals) - 1))
   }
 
   #jitter(wait: number): number {

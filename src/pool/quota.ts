@@ -13,6 +13,8 @@ export type Cooldown =
       readonly until: number
       /** Whether the server said until when; else it is a guess, and one request at a time will try. */
       readonly told: boolean
+      /** When one request tries it before that, as what was said may have been wrong. */
+      readonly tryAt: number
     }
   /** The time is over and no request has shown yet that the quota is there again. */
   | {
@@ -44,9 +46,10 @@ export class Lane {
   /** From when a request may pass: `now` if at once, `Infinity` if only the end of another can make room. */
   availableAt(weigh: Weigh, now: number): number {
     if (this.cooldown.state === 'cooling') {
-      const { cause, since, refusedAt, until, told } = this.cooldown
-      if (until > now) return until
-      this.cooldown = { state: 'half-open', cause, since, refusedAt, single: !told }
+      const { cause, since, refusedAt, until, told, tryAt } = this.cooldown
+      const at = Math.min(until, tryAt)
+      if (at > now) return at
+      this.cooldown = { state: 'half-open', cause, since, refusedAt, single: !told || until > now }
     }
     if (this.isSingle && this.probing) return Number.POSITIVE_INFINITY
     return this.limiter.availableAt(weigh, now)

@@ -28,7 +28,40 @@ describe('a cooldown', () => {
 
   it('has a floor and a cap, also beyond what a timer holds', async () => {
     expect(await waitAfter({ 'retry-after-ms': '1' })).toBeGreaterThanOrEqual(5)
-    expect(await waitAfter({ 'retry-after': '99999999' })).toBeLessThanOrEqual(86_401_000)
+    expect(await waitAfter({ 'retry-after': '999999999' })).toBeLessThanOrEqual(366 * 86_400_000 + 1_000)
+  })
+
+  it('that is long is doubted: one request in a while finds out whether the key is back', async () => {
+    let isOut = true
+    let sent = 0
+    const fetch = wrapFetch(
+      async () => {
+        sent++
+        return isOut ? new Response(null, { status: 429, headers: { 'retry-after': '86400' } }) : new Response('ok')
+      },
+      { origins: ORIGIN, keys: ['a'], maxWait: 0, cache: false },
+    )
+    const events = recordEvents(fetch)
+    const call = () =>
+      fetch(ORIGIN).then(
+        ({ status }) => status,
+        () => 'exhausted',
+      )
+    expect(await call()).toBe('exhausted')
+    for (let minute = 0; minute < 4; minute++) {
+      vi.setSystemTime(Date.now() + 60_000)
+      expect(await call()).toBe('exhausted')
+    }
+    expect(sent).toBe(1)
+    vi.setSystemTime(Date.now() + 61_000)
+    expect(await Promise.all([call(), call(), call()])).toEqual(['exhausted', 'exhausted', 'exhausted'])
+    expect(sent).toBe(2)
+    expect(fetch.pool.keys()[0]!.until!.getTime() - Date.now()).toBeGreaterThan(80_000_000)
+    isOut = false
+    vi.setSystemTime(Date.now() + 601_000)
+    expect(await call()).toBe(200)
+    expect(events.of('key-recovered')).toMatchObject([{ keyId: 'key-1', cause: 'rate-limit' }])
+    expect(await call()).toBe(200)
   })
 
   it('reads dates against the response’s own Date', async () => {
