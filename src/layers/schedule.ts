@@ -14,6 +14,7 @@ import { classify, needsBody } from '../signals/classify.js'
 import { readLimits } from '../signals/limit-fields.js'
 import type { Failure, Outcome } from '../signals/outcome.js'
 import type { Provider } from '../signals/provider.js'
+import { mayTellUsage, UsageReader, usageInFields } from '../signals/usage.js'
 import type { Arrival } from './redirect.js'
 
 /** What is left when keys have had their say: the caller's answer, or trouble that a retry may mend. */
@@ -40,6 +41,11 @@ interface Refused {
 
 /** One attempt with one key, after redirects. */
 export type Attempt = (exchange: Exchange, lease: Lease) => Promise<Arrival>
+
+/** The tokens that an answer took, or who finds them in its body; `undefined` where it can't say. */
+function usageOf({ headers }: Response): number | UsageReader | undefined {
+  return usageInFields(headers) ?? (mayTellUsage(headers) ? new UsageReader() : undefined)
+}
 
 /** How much of a body is read to tell what it means, in bytes, and for how long, in milliseconds. */
 const PEEK = { error: { bytes: 16 * 1024, patience: 2_000 }, success: { bytes: 4 * 1024, patience: 250 } }
@@ -86,15 +92,28 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
     return classify(again, counts ? text : '', provider, clock.now())
   }
 
-  /** Holds the lease to the end of the body where a limit counts requests at once; gives it back at once elsewhere. */
+  /**
+   * Gives the lease back: at once, or at the end of the body where a limit counts requests at once. What was reserved in
+   * tokens is settled when the answer says how many it took.
+   */
   function endWithBody<Kind extends Settled>(outcome: Kind, lease: Lease | undefined): Kind {
     if (!lease) return outcome
-    if (!lease.holdsConcurrency || outcome.kind === 'failed') {
+    if (outcome.kind === 'failed') {
       lease.end()
       return outcome
     }
-    const end = () => lease.end()
-    return { ...outcome, response: watchBody(outcome.response, { whole: end, cut: end }) }
+    const { response } = outcome
+    const usage = lease.holdsTokens && response.ok ? usageOf(response) : undefined
+    if (typeof usage === 'number') lease.settle(usage)
+    const reader = usage instanceof UsageReader ? usage : undefined
+    if (!lease.holdsConcurrency) lease.end()
+    if (!lease.holdsConcurrency && !reader) return outcome
+    const end = () => {
+      if (reader?.total !== undefined) lease.settle(reader.total)
+      lease.end()
+    }
+    const chunk = reader && ((bytes: Uint8Array) => reader.read(bytes))
+    return { ...outcome, response: watchBody(response, { ...(chunk && { chunk }), whole: end, cut: end }) }
   }
 
   /** Gives a refused lease back when the server has nothing more to send, and keeps what it said. */

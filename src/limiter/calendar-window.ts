@@ -31,6 +31,14 @@ export class CalendarWindow extends WindowMeter<'day' | 'month'> {
     this.book.free(weight)
   }
 
+  settle(reserved: number, actual: number, at: number, now: number): void {
+    const endsAt = this.#endsAt
+    this.#refill(now)
+    // Counted before midnight, it is no matter of today.
+    if (this.#endsAt !== endsAt || at >= endsAt) return
+    this.book.reservoir = Math.min(this.limit, this.book.reservoir - (actual - reserved))
+  }
+
   undo(weight: number): void {
     this.#unconfirmed -= weight
     this.book.free(weight)

@@ -22,6 +22,8 @@ export interface Permit {
    * @returns how long to wait, as far as that is known better, or at all
    */
   refused(told: number | undefined, readings: readonly LimitReading[]): number
+  /** It has taken so many tokens, whatever was reserved for it. */
+  settle(tokens: number): void
   /** It is over: its response was received in whole, or dropped. */
   end(): void
   /** It was never sent: everything is given back. */
@@ -163,9 +165,20 @@ export class Limiter {
   /** @internal */
   confirm(permit: LimiterPermit, at: number): void {
     this.#unlink(permit)
+    permit.confirmedAt = at
     permit.meters.forEach((meter, index) => {
       meter.confirm(permit.weights[index]!, at)
     })
+  }
+
+  /** @internal */
+  settle({ meters, weights, confirmedAt }: LimiterPermit, tokens: number): void {
+    if (confirmedAt === undefined) return
+    const now = this.#host.now()
+    meters.forEach((meter, index) => {
+      if (meter.unit === 'tokens') meter.settle?.(weights[index]!, tokens, confirmedAt, now)
+    })
+    this.#host.changed()
   }
 
   /** @internal */
@@ -233,6 +246,8 @@ class LimiterPermit implements Permit, Departing {
   previous: LimiterPermit | undefined
   next: LimiterPermit | undefined
   departedAt: number | undefined
+  /** By when the server had counted it. */
+  confirmedAt: number | undefined
   linked = true
   #over = false
 
@@ -262,6 +277,10 @@ class LimiterPermit implements Permit, Departing {
 
   answered(): void {
     if (this.linked && !this.#over) this.#limiter.answered(this)
+  }
+
+  settle(tokens: number): void {
+    this.#limiter.settle(this, tokens)
   }
 
   end(): void {

@@ -27,6 +27,8 @@ export interface Meter {
   take(weight: number, now: number): void
   /** The server has counted it, at `at` at the latest. */
   confirm(weight: number, at: number): void
+  /** What it really weighed is known: `actual`, where `reserved` was booked, and the server counted it at `at`. */
+  settle?(reserved: number, actual: number, at: number, now: number): void
   /** It was never sent. */
   undo(weight: number, now: number): void
   /** Its response is over. */

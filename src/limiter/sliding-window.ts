@@ -39,7 +39,7 @@ export class SlidingWindow extends WindowMeter<number> {
   }
 
   confirm(weight: number, at: number): void {
-    const returnsAt = Math.ceil((at + this.per) / this.#step) * this.#step
+    const returnsAt = this.#returnOf(at)
     const returns = this.#returns
     let index = returns.length - 1
     // Nearly always the last: confirmations come in the order of time, save for those found out late.
@@ -48,6 +48,20 @@ export class SlidingWindow extends WindowMeter<number> {
     if (before?.at === returnsAt) before.weight += weight
     else returns.splice(index + 1, 0, { at: returnsAt, weight })
     this.book.free(weight)
+  }
+
+  settle(reserved: number, actual: number, at: number, now: number): void {
+    this.#refill(now)
+    const returnsAt = this.#returnOf(at)
+    const entry = this.#returns.findLast(each => each.at === returnsAt)
+    // A stream that outlasted the window: the window has forgotten it, whatever it weighed.
+    if (!entry || returnsAt <= now) return
+    entry.weight += actual - reserved
+    this.book.reservoir -= actual - reserved
+  }
+
+  #returnOf(at: number): number {
+    return Math.ceil((at + this.per) / this.#step) * this.#step
   }
 
   undo(weight: number): void {

@@ -39,6 +39,12 @@ export class TokenBucket extends WindowMeter<number> {
     this.book.free(weight * this.per)
   }
 
+  settle(reserved: number, actual: number, _at: number, now: number): void {
+    this.#refill(now)
+    const level = this.book.reservoir - (actual - reserved) * this.per
+    this.book.reservoir = Math.min(this.capacity * this.per, level)
+  }
+
   undo(weight: number, now: number): void {
     this.#refill(now)
     this.#unconfirmed -= weight

@@ -73,6 +73,16 @@ export class Lease {
     return (ofPart ? this.part!.permit : this.#permit).refused(told, readings)
   }
 
+  /** It has taken so many tokens. */
+  settle(tokens: number): void {
+    this.#permit.settle(tokens)
+  }
+
+  /** Whether a limit of tokens has reserved what is settled when the answer says how many it took. */
+  get holdsTokens(): boolean {
+    return this.key.quota.limiter.meters.some(meter => meter.unit === 'tokens' && meter.settle !== undefined)
+  }
+
   /** The server has counted it. */
   answered(): void {
     this.#permit.answered()
