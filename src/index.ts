@@ -25,6 +25,8 @@ export type {
   RequestRetriedEvent,
 } from './events.js'
 export type { KeyStats, PoolStats } from './insight/counters.js'
+export type { Percentiles } from './insight/histogram.js'
+export type { Series, SeriesPoint } from './insight/series.js'
 export type { KeySnapshot, LimitSnapshot } from './key-snapshot.js'
 export type {
   CacheOptions,

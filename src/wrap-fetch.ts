@@ -149,7 +149,7 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
       return fetch(input, init)
     }
     if (closing.signal.aborted) return Promise.reject(closing.signal.reason)
-    engine.counters.requests++
+    engine.counters.called()
     const answer = pooled(input, init)
     track(answer)
     return answer

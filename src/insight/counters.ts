@@ -1,6 +1,8 @@
 import type { Cause } from '../events.js'
+import { Histogram, type Percentiles } from './histogram.js'
+import { type Series, SeriesCounter } from './series.js'
 
-/** What has happened since the pool was made, in plain numbers. */
+/** What has happened since the pool was made, in plain numbers, and what has happened lately. */
 export interface PoolStats {
   /** Calls to the pooled origins. */
   readonly requests: number
@@ -17,10 +19,20 @@ export interface PoolStats {
   readonly failed: number
   /** Refusals by cause. */
   readonly refusals: Readonly<Record<Cause, number>>
+  /** Bytes of answers, by their `Content-Length`. */
+  readonly bytes: number
+  /** Tokens, as far as answers told them; counted where a limit of tokens is declared. */
+  readonly tokens: number
   /** Calls waiting for a key now. */
   readonly waiting: number
   /** Attempts on their way now. */
   readonly inFlight: number
+  /** How long calls have waited for keys lately (the last five to ten minutes), in milliseconds. */
+  readonly waits: Percentiles
+  /** How long attempts took to be answered lately, in milliseconds. */
+  readonly latency: Percentiles
+  /** Over time. */
+  readonly series: Series
   readonly cache: {
     readonly hits: number
     readonly misses: number
@@ -37,11 +49,31 @@ export interface PoolStats {
 /** One key's numbers. */
 export interface KeyStats {
   readonly attempts: number
+  /** Attempts that the server let pass. */
+  readonly passed: number
   readonly refusals: Readonly<Partial<Record<Cause, number>>>
+  /** Requests that went on with another key after this one was refused. */
+  readonly rotations: number
+  /** Attempts with it that repeated a transient failure. */
+  readonly retries: number
+  readonly bytes: number
+  readonly tokens: number
+  /** How long calls had waited that it served in the end. */
+  readonly waits: Percentiles
+  readonly latency: Percentiles
+  readonly series: Series
 }
 
-/** Counts. Everything in it is a number that only grows. */
+/** How an attempt ended, for the counts. */
+export interface AttemptEnd {
+  readonly keyId: string
+  readonly latency: number
+  readonly bytes: number
+}
+
+/** Counts: numbers that only grow, and what is recent in rings and histograms of a fixed size. Cheap enough to be always on. */
 export class Counters {
+  readonly #now: () => number
   requests = 0
   passedThrough = 0
   attempts = 0
@@ -49,6 +81,8 @@ export class Counters {
   retries = 0
   answered = 0
   failed = 0
+  bytes = 0
+  tokens = 0
   readonly refusals: Record<Cause, number> = {
     'rate-limit': 0,
     quota: 0,
@@ -58,40 +92,137 @@ export class Counters {
     disabled: 0,
   }
   readonly cache = { hits: 0, misses: 0, joined: 0, revalidated: 0, stale: 0, storeErrors: 0 }
-  readonly #keys = new Map<string, { attempts: number; refusals: Partial<Record<Cause, number>> }>()
+  readonly waits = new Histogram()
+  readonly latency = new Histogram()
+  readonly series = new SeriesCounter()
+  readonly keys = new Map<string, KeyCounters>()
+
+  constructor(now: () => number) {
+    this.#now = now
+  }
+
+  called(): void {
+    this.requests++
+    this.series.add('calls', 1, this.#now())
+  }
 
   attempt(keyId: string): void {
+    const now = this.#now()
     this.attempts++
-    this.#key(keyId).attempts++
+    this.series.add('attempts', 1, now)
+    const key = this.key(keyId)
+    key.attempts++
+    key.series.add('attempts', 1, now)
+  }
+
+  /** A call has waited so long and is served by a key. */
+  waited(keyId: string, milliseconds: number): void {
+    const now = this.#now()
+    this.waits.add(milliseconds, now)
+    this.key(keyId).waits.add(milliseconds, now)
+  }
+
+  /** An answer has come that the server gave willingly. */
+  passed({ keyId, latency, bytes }: AttemptEnd): void {
+    const now = this.#now()
+    const key = this.key(keyId)
+    this.latency.add(latency, now)
+    key.latency.add(latency, now)
+    this.bytes += bytes
+    key.bytes += bytes
+    key.passed++
+    this.series.add('passed', 1, now)
+    key.series.add('passed', 1, now)
   }
 
   refusal(keyId: string, cause: Cause): void {
+    const now = this.#now()
+    const key = this.key(keyId)
     this.refusals[cause]++
-    const { refusals } = this.#key(keyId)
-    refusals[cause] = (refusals[cause] ?? 0) + 1
+    key.refusals[cause] = (key.refusals[cause] ?? 0) + 1
+    if (cause === 'overload') return
+    this.series.add('refused', 1, now)
+    key.series.add('refused', 1, now)
+  }
+
+  /** The server was in trouble, or no answer came. */
+  troubled(keyId: string): void {
+    this.series.add('troubled', 1, this.#now())
+    this.key(keyId).series.add('troubled', 1, this.#now())
+  }
+
+  rotated(fromKeyId: string): void {
+    this.rotations++
+    this.key(fromKeyId).rotations++
+  }
+
+  retried(keyId: string): void {
+    this.retries++
+    this.key(keyId).retries++
+  }
+
+  tookTokens(keyId: string, tokens: number): void {
+    this.tokens += tokens
+    const key = this.key(keyId)
+    key.tokens += tokens
+    this.series.add('tokens', tokens, this.#now())
+    key.series.add('tokens', tokens, this.#now())
+  }
+
+  cacheHit(): void {
+    this.cache.hits++
+    this.series.add('cacheHits', 1, this.#now())
   }
 
   forget(keyId: string): void {
-    this.#keys.delete(keyId)
+    this.keys.delete(keyId)
   }
 
   snapshot(waiting: number, inFlight: number): PoolStats {
+    const now = this.#now()
     const keys: Record<string, KeyStats> = {}
-    for (const [id, { attempts, refusals }] of this.#keys) keys[id] = { attempts, refusals: { ...refusals } }
-    const { requests, passedThrough, attempts, rotations, retries, answered, failed } = this
+    for (const [id, key] of this.keys) keys[id] = key.snapshot(now)
+    const { requests, passedThrough, attempts, rotations, retries, answered, failed, bytes, tokens } = this
     return {
-      ...{ requests, passedThrough, attempts, rotations, retries, answered, failed, waiting, inFlight, keys },
+      ...{ requests, passedThrough, attempts, rotations, retries, answered, failed, bytes, tokens, waiting, inFlight },
       refusals: { ...this.refusals },
+      waits: this.waits.read(now),
+      latency: this.latency.read(now),
+      series: this.series.read(now),
       cache: { ...this.cache },
+      keys,
     }
   }
 
-  #key(id: string) {
-    let key = this.#keys.get(id)
+  key(id: string): KeyCounters {
+    let key = this.keys.get(id)
     if (!key) {
-      key = { attempts: 0, refusals: {} }
-      this.#keys.set(id, key)
+      key = new KeyCounters()
+      this.keys.set(id, key)
     }
     return key
+  }
+}
+
+class KeyCounters {
+  attempts = 0
+  passed = 0
+  rotations = 0
+  retries = 0
+  bytes = 0
+  tokens = 0
+  readonly refusals: Partial<Record<Cause, number>> = {}
+  readonly waits = new Histogram()
+  readonly latency = new Histogram()
+  readonly series = new SeriesCounter()
+
+  snapshot(now: number): KeyStats {
+    const { attempts, passed, rotations, retries, bytes, tokens } = this
+    return {
+      ...{ attempts, passed, rotations, retries, bytes, tokens, refusals: { ...this.refusals } },
+      waits: this.waits.read(now),
+      latency: this.latency.read(now),
+      series: this.series.read(now),
+    }
   }
 }

@@ -123,7 +123,7 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
       if (!exchange.attended) return cache.toResponse(entry, method)
       const age = Math.floor(ageOf(entry, clock.now()) / 1000)
       exchange.fromCache = true
-      counters.cache.hits++
+      counters.cacheHit()
       if (how === 'stale') counters.cache.stale++
       if (how === 'joined') counters.cache.joined++
       emit('cache-hit', () => ({ method, url: urlOf(exchange.call), age, how }))

@@ -63,7 +63,7 @@ export function retry(
     if (settings.shouldRetry && !(await settings.shouldRetry({ ...context, error: error ?? null }))) return false
     const backoff = Math.min(settings.maxDelay, settings.minDelay * settings.factor ** retries)
     const wait = Math.round(Math.max(asked, backoff * (1 - Math.random() / 2)))
-    engine.counters.retries++
+    engine.counters.retried(exchange.keyId ?? '')
     engine.emit('request-retried', () => ({
       ...context,
       keyId: exchange.keyId ?? '',

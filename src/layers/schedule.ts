@@ -42,6 +42,11 @@ interface Refused {
 /** One attempt with one key, after redirects. */
 export type Attempt = (exchange: Exchange, lease: Lease) => Promise<Arrival>
 
+/** How long a body is, where its header says it. */
+function lengthOf({ headers }: Response): number {
+  return Number(headers.get('content-length') ?? 0) || 0
+}
+
 /** The tokens that an answer took, or who finds them in its body; `undefined` where it can't say. */
 function usageOf({ headers }: Response): number | UsageReader | undefined {
   return usageInFields(headers) ?? (mayTellUsage(headers) ? new UsageReader() : undefined)
@@ -104,16 +109,21 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
     }
     const { response } = outcome
     const usage = lease.holdsTokens && response.ok ? usageOf(response) : undefined
-    if (typeof usage === 'number') lease.settle(usage)
+    if (typeof usage === 'number') settle(lease, usage)
     const reader = usage instanceof UsageReader ? usage : undefined
     if (!lease.holdsConcurrency) lease.end()
     if (!lease.holdsConcurrency && !reader) return outcome
     const end = () => {
-      if (reader?.total !== undefined) lease.settle(reader.total)
+      if (reader?.total !== undefined) settle(lease, reader.total)
       lease.end()
     }
     const chunk = reader && ((bytes: Uint8Array) => reader.read(bytes))
     return { ...outcome, response: watchBody(response, { ...(chunk && { chunk }), whole: end, cut: end }) }
+  }
+
+  function settle(lease: Lease, tokens: number): void {
+    lease.settle(tokens)
+    counters.tookTokens(lease.key.id, tokens)
   }
 
   /** Gives a refused lease back when the server has nothing more to send, and keeps what it said. */
@@ -148,9 +158,10 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
           return withoutKey(exchange, error, refused)
         }
         const keyId = lease.key.id
+        counters.waited(keyId, exchange.waited)
         if (refused && refused.keyId !== keyId) {
           const { keyId: previousKeyId, cause } = refused
-          counters.rotations++
+          counters.rotated(previousKeyId)
           emit('key-rotated', () => ({ keyId, previousKeyId, cause, method: call.method, url: urlOf(call) }))
         }
         exchange.attempts++
@@ -172,14 +183,17 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
           if (KeypoolError.is(error, 'ERR_POOL_EXHAUSTED') && canReplay(call.body)) continue
           // It was not the sending that failed, but the user's own `auth`, or the wait for a redirect's permit.
           if (!lease.left || KeypoolError.is(error, 'ERR_POOL_EXHAUSTED')) throw error
+          counters.troubled(keyId)
           return { kind: 'failed', error }
         }
         switch (outcome.kind) {
           case 'answer':
+            counters.passed({ keyId, latency: clock.now() - last.takenAt, bytes: lengthOf(outcome.response) })
             health.succeeded(last, readLimits(outcome.response.headers, provider))
             return endWithBody(outcome, last)
           case 'trouble':
             if (outcome.cause) counters.refusal(keyId, outcome.cause)
+            counters.troubled(keyId)
             return endWithBody(outcome, last)
           case 'refused': {
             const { cause, scope, wait, response } = outcome

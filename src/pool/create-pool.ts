@@ -56,7 +56,7 @@ export function createPool(settings: Settings, clock: Clock): Engine {
   const transit = new Transit()
   const lessons = new Lessons()
   const depart = departures(clock, lag => transit.lagged(lag))
-  const counters = new Counters()
+  const counters = new Counters(now)
   /** Whether it has been told that the pool is exhausted, since a key was last lent. */
   let toldExhausted = false
 
