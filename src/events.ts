@@ -19,17 +19,21 @@ export interface KeyExhaustedEvent {
   readonly status: number
 }
 
-/** Little is left of one of a key's declared limits. */
+/** Little is left of one of a key's limits, declared or learnt, or it will be dry before its window ends. */
 export interface KeyNearExhaustionEvent {
   readonly keyId: string
+  /** The model or route whose limit it is; `null`: that of all that the key may ask. */
+  readonly part: string | null
   /** What is counted: requests or tokens. */
   readonly unit: 'requests' | 'tokens'
   readonly remaining: number
   readonly limit: number
-  /** The share of the limit that was crossed on the way down: 0.2, then 0.05. */
-  readonly threshold: number
-  /** The window's length in milliseconds; `'day'` or `'month'` for a calendar window. */
-  readonly per: number | 'day' | 'month'
+  /** The share of the limit that was crossed on the way down: 0.2, then 0.05; `null`: it is the forecast that tells. */
+  readonly threshold: number | null
+  /** When nothing will be left at the present rate; `null` where the window ends before that, or too little is known. */
+  readonly dryAt: Date | null
+  /** The window's length in milliseconds; `'day'` or `'month'` for a calendar window; `null` where nobody has said it. */
+  readonly per: number | 'day' | 'month' | null
 }
 
 /** A key that was exhausted, or refused as invalid, works again. */

@@ -27,12 +27,14 @@ export type {
 export type { KeyStats, PoolStats } from './insight/counters.js'
 export type { Percentiles } from './insight/histogram.js'
 export type { Series, SeriesPoint } from './insight/series.js'
-export type { KeySnapshot, LimitSnapshot } from './key-snapshot.js'
+export type { KeySnapshot, LimitSnapshot, PartSnapshot } from './key-snapshot.js'
 export type {
+  AlertOptions,
   CacheOptions,
   KeyInput,
   KeyOptions,
   Limit,
+  Logger,
   Options,
   RequestSummary,
   RetryContext,

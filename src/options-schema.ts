@@ -245,6 +245,17 @@ const cache = v.lazy((value): v.GenericSchema => {
   )
 })
 
+const share = v.pipe(
+  v.number('a share from 0 to 1'),
+  v.check(each => each >= 0 && each <= 1, 'a share from 0 to 1'),
+)
+
+function isLogger(value: unknown): boolean {
+  const logger = value as Record<string, unknown> | null
+  const isThing = (typeof logger === 'object' && logger !== null) || typeof logger === 'function'
+  return isThing && ['debug', 'info', 'warn', 'error'].every(level => typeof logger[level] === 'function')
+}
+
 function isStore(value: unknown): boolean {
   const store = value as Record<string, unknown> | null
   return typeof store === 'object' && ['get', 'set', 'delete'].every(method => typeof store?.[method] === 'function')
@@ -353,6 +364,17 @@ export const optionsSchema = object(
     retry: v.optional(retry),
     cache: v.optional(cache),
     maxWait: v.optional(duration),
+    alert: v.optional(
+      object(
+        {
+          remaining: v.optional(v.array(share, 'shares from 0 to 1 in an array')),
+          ahead: v.optional(duration),
+          quiet: v.optional(duration),
+        },
+        '{ remaining?, ahead?, quiet? }',
+      ),
+    ),
+    logger: v.optional(v.custom(isLogger, 'a logger with debug, info, warn and error')),
     onExhausted: v.optional(v.picklist(['throw', 'respond'], "'throw' or 'respond'")),
     timeout: v.optional(
       v.lazy(

@@ -52,6 +52,30 @@ export interface Options {
    * @default none
    */
   timeout?: Duration | { attempt?: Duration | undefined; total?: Duration | undefined } | undefined
+  /** When it is told that a key is nearly exhausted. @default at 20% and 5%, and ten minutes ahead */
+  alert?: AlertOptions | undefined
+  /** Is told of every event, at a level that fits: exhausted keys as warnings, disabled ones as errors, requests as debug. @default none */
+  logger?: Logger | undefined
+}
+
+/** When `key-near-exhaustion` is told. */
+export interface AlertOptions {
+  /** At which shares of what is left. @default [0.2, 0.05] */
+  remaining?: readonly number[] | undefined
+  /** How long before a limit runs dry at the present rate, where that is before its window ends. @default '10m' */
+  ahead?: Duration | undefined
+  /** How long nothing more is told of the same limit. @default '1m' */
+  quiet?: Duration | undefined
+}
+
+/** What takes log lines: `console`, pino, and whatever else has these four. */
+export interface Logger {
+  debug(fields: object, message: string): void
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+  /** Where there is one, it is asked before a line is made. */
+  isLevelEnabled?(level: string): boolean
 }
 
 /** One key: its value alone, or with what is to be known about it. */

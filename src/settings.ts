@@ -3,7 +3,16 @@ import type { CacheStore } from './cache/cache-store.js'
 import { describe } from './describe.js'
 import { InvalidOptionError } from './errors.js'
 import type { ResolvedLimit } from './limiter/create-limiter.js'
-import type { KeyInput, Limit, Options, RequestSummary, RetryContext, Strategy, StrategyName } from './options.js'
+import type {
+  KeyInput,
+  Limit,
+  Logger,
+  Options,
+  RequestSummary,
+  RetryContext,
+  Strategy,
+  StrategyName,
+} from './options.js'
 import { check, keySchema, keysSchema, optionsSchema, UNSENDABLE } from './options-schema.js'
 import { Secret } from './secret.js'
 import type { LimitedBy, Provider } from './signals/provider.js'
@@ -26,6 +35,15 @@ export interface Settings {
   readonly onExhausted: 'throw' | 'respond'
   readonly timeout: { readonly attempt: number | undefined; readonly total: number | undefined }
   readonly keys: KeySource
+  readonly alert: AlertSettings
+  readonly logger: Logger | undefined
+}
+
+export interface AlertSettings {
+  /** The largest first. */
+  readonly remaining: readonly number[]
+  readonly ahead: number
+  readonly quiet: number
 }
 
 export interface RetrySettings {
@@ -100,6 +118,8 @@ export function resolveOptions(options: Options): Settings {
     maxWait?: number
     onExhausted?: 'throw' | 'respond'
     timeout?: number | { attempt?: number; total?: number }
+    alert?: { remaining?: number[]; ahead?: number; quiet?: number }
+    logger?: Logger
   }
   const named: Provider | undefined = typeof given.provider === 'string' ? PROVIDERS[given.provider] : given.provider
   const scope = given.scope ?? named?.scope ?? 'key'
@@ -128,6 +148,12 @@ export function resolveOptions(options: Options): Settings {
     onExhausted: given.onExhausted ?? 'throw',
     timeout: { attempt: timeout.attempt, total: timeout.total },
     keys,
+    alert: {
+      remaining: [...(given.alert?.remaining ?? [0.2, 0.05])].sort((a, b) => b - a),
+      ahead: given.alert?.ahead ?? 600_000,
+      quiet: given.alert?.quiet ?? 60_000,
+    },
+    logger: given.logger,
   }
 }
 

@@ -116,6 +116,10 @@ export class ToldWindow implements Meter {
 
   end(): void {}
 
+  endsAt(): number | undefined {
+    return this.#reset?.latest
+  }
+
   remaining(now: number): number {
     this.#refill(now)
     return Math.max(0, Math.floor(this.#left))

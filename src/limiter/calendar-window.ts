@@ -45,6 +45,11 @@ export class CalendarWindow extends WindowMeter<'day' | 'month'> {
     this.book.reservoir = Math.min(this.limit, this.book.reservoir + weight)
   }
 
+  endsAt(now: number): number {
+    this.#refill(now)
+    return this.#endsAt
+  }
+
   remaining(now: number): number {
     this.#refill(now)
     return this.book.reservoir

@@ -33,6 +33,8 @@ export interface Meter {
   undo(weight: number, now: number): void
   /** Its response is over. */
   end(weight: number): void
+  /** When its window ends and all is there again; `undefined` where it has no such moment, or it is not known. */
+  endsAt?(now: number): number | undefined
   /** What is left now, in whole units. */
   remaining(now: number): number
 }

@@ -1,8 +1,9 @@
 import type { Clock } from '../clock.js'
 import { formatDuration } from '../duration.js'
 import { type KeyCause, KeyPoolExhaustedError, KeypoolError } from '../errors.js'
-import type { Emit } from '../events.js'
+import type { Emit, KeyPoolEvents } from '../events.js'
 import { Counters } from '../insight/counters.js'
+import { logLine } from '../insight/log.js'
 import { Lessons } from '../learning/learner.js'
 import { createLimiter } from '../limiter/create-limiter.js'
 import { departures } from '../limiter/departures.js'
@@ -60,14 +61,26 @@ export function createPool(settings: Settings, clock: Clock): Engine {
   /** Whether it has been told that the pool is exhausted, since a key was last lent. */
   let toldExhausted = false
 
+  const { logger } = settings
+  const isHeard = (name: keyof KeyPoolEvents) =>
+    pool.listenerCount(name) > 0 || (logger && logLine(logger, name)) !== undefined
   const emit: Emit = (name, payload) => {
-    if (pool.listenerCount(name) === 0) return
-    try {
-      ;(pool.emit as (name: string, payload: unknown) => boolean)(name, payload())
-    } catch (error) {
-      queueMicrotask(() => {
-        throw error
-      })
+    const log = logger && logLine(logger, name)
+    const listeners = pool.listenerCount(name)
+    if (listeners === 0 && !log) return
+    const event = payload()
+    for (const tell of [
+      log,
+      listeners > 0 && (() => (pool.emit as (name: string, event: unknown) => boolean)(name, event)),
+    ]) {
+      if (!tell) continue
+      try {
+        tell(event)
+      } catch (error) {
+        queueMicrotask(() => {
+          throw error
+        })
+      }
     }
   }
 
@@ -84,7 +97,7 @@ export function createPool(settings: Settings, clock: Clock): Engine {
     taken(key) {
       toldExhausted = false
       counters.attempt(key.id)
-      if (pool.listenerCount('key-near-exhaustion') > 0) warnNear(key)
+      if (isHeard('key-near-exhaustion')) warnNear(key)
     },
     exhausted,
   })
@@ -108,7 +121,7 @@ export function createPool(settings: Settings, clock: Clock): Engine {
       known ?? (limits.length > 0 || isParted),
     ),
   )
-  const warnNear = nearExhaustion(emit, now)
+  const warnNear = nearExhaustion(emit, settings.alert, now)
   const source = keysFrom(settings, registry, () => scheduler.serve())
 
   const pool: KeyPool = new KeyPool({
