@@ -25,6 +25,7 @@ export type {
   RequestRetriedEvent,
 } from './events.js'
 export type { KeyStats, PoolStats } from './insight/counters.js'
+export type { Diagnosis, Finding, FindingKind } from './insight/diagnosis.js'
 export type { Percentiles } from './insight/histogram.js'
 export type { Series, SeriesPoint } from './insight/series.js'
 export type { KeySnapshot, LimitSnapshot, PartSnapshot } from './key-snapshot.js'

@@ -10,7 +10,6 @@ import { InvalidOptionError, KeypoolError, KeypoolTimeoutError } from './errors.
 import { countingWait, type Exchange } from './exchange.js'
 import { createAuthoriser } from './http/authorise.js'
 import { type Call, readCall } from './http/call.js'
-import { publicUrl } from './http/public-url.js'
 import { type CacheLayerOptions, cacheLayer } from './layers/cache.js'
 import { followRedirects } from './layers/redirect.js'
 import { retry } from './layers/retry.js'
@@ -181,7 +180,7 @@ function layersOf(
   const now = () => clock.now()
   const authoriser = typeof auth === 'function' ? undefined : createAuthoriser(auth)
   const strip = authoriser?.strip ?? (url => url)
-  const urlOf = (call: Call) => publicUrl(call.url, strip, text => engine.registry.isValue(text))
+  const urlOf = (call: Call) => engine.publicUrlOf(call.url)
   const { demandFor } = demands({ engine, settings, now, urlOf })
 
   const cleanUrl = (url: string, key: PooledKey) => urls.withoutKey(strip(url), key)

@@ -42,6 +42,17 @@ interface Refused {
 /** One attempt with one key, after redirects. */
 export type Attempt = (exchange: Exchange, lease: Lease) => Promise<Arrival>
 
+/** Longer bodies are not compared. */
+const LONGEST_IDENTITY = 1_024
+
+/** What tells two calls to one URL apart; `undefined` where that can't be told cheaply. */
+function identityOf({ body }: Call): string | undefined {
+  if (body.kind === 'none') return ''
+  return body.kind === 'value' && typeof body.value === 'string' && body.value.length <= LONGEST_IDENTITY
+    ? body.value
+    : undefined
+}
+
 /** How long a body is, where its header says it. */
 function lengthOf({ headers }: Response): number {
   return Number(headers.get('content-length') ?? 0) || 0
@@ -63,7 +74,7 @@ const PEEK = { error: { bytes: 16 * 1024, patience: 2_000 }, success: { bytes: 4
  */
 export function schedule(options: ScheduleOptions): (attempt: Attempt) => (exchange: Exchange) => Promise<Settled> {
   const { engine, clock, onExhausted, provider, demandOf, maxWait, urlOf } = options
-  const { scheduler, health, counters, lessons, emit } = engine
+  const { scheduler, health, counters, habits, lessons, emit } = engine
 
   function borrow(exchange: Exchange): Promise<Lease> {
     return countingWait(exchange, clock, () => scheduler.acquire(demandOf(exchange, maxWait - exchange.waited)))
@@ -149,6 +160,7 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
   return attempt =>
     async function schedule(exchange) {
       const { call } = exchange
+      if (exchange.attempts === 0) habits.sent(call.method, call.url, identityOf(call), clock.now())
       let refused: Refused | undefined
       for (;;) {
         let lease: Lease

@@ -32,6 +32,10 @@ export class Blame {
   #refusals: (Refused & { readonly at: number })[] = []
   #rejected: { readonly key: PooledKey; readonly at: number }[] = []
   #ownUntil = Number.NEGATIVE_INFINITY
+  /** Keys that seem to share a limit. */
+  readonly shared = new Set<string>()
+  /** How many refusals as invalid were not believed. */
+  unbelieved = 0
 
   /** A key was refused for a limit. @returns whether the limit is one that keys share */
   refused(refusal: Refused, now: number): boolean {
@@ -42,10 +46,13 @@ export class Blame {
     this.#refusals = [...others, { ...refusal, at: now }]
     if (refusal.rested < RESTED || others.length === 0) return false
     const { until } = refusal
-    if (until !== undefined)
-      return others.some(other => other.until !== undefined && Math.abs(other.until - until) <= SAME_END)
-    const alike = others.filter(({ rested, until: end }) => end === undefined && rested >= RESTED)
-    return alike.length + 1 >= ENOUGH
+    const alike =
+      until === undefined
+        ? others.filter(each => each.until === undefined && each.rested >= RESTED)
+        : others.filter(each => each.until !== undefined && Math.abs(each.until - until) <= SAME_END)
+    if (alike.length + 1 < (until === undefined ? ENOUGH : 2)) return false
+    for (const { quota } of [...alike, refusal]) for (const key of quota.keys) this.shared.add(key.id)
+    return true
   }
 
   /** A key passed while others were refused: their limits are their own. */
@@ -53,6 +60,7 @@ export class Blame {
     if (this.#refusals.length === 0) return
     if (this.#refusals.some(each => each.quota !== quota && each.at < sentAt && each.at > now - MOMENTS)) {
       this.#ownUntil = now + SETTLED
+      this.shared.clear()
     }
     this.#refusals = []
   }
@@ -67,6 +75,7 @@ export class Blame {
     // A key that no one has seen working may well be bad, and so may all of them.
     if (key.provenAt === undefined) return []
     this.#rejected = [...others, { key, at: now }]
+    if (others.length > 0) this.unbelieved++
     return others.map(each => each.key)
   }
 }

@@ -2,7 +2,11 @@ import type { Clock } from '../clock.js'
 import { formatDuration } from '../duration.js'
 import { type KeyCause, KeyPoolExhaustedError, KeypoolError } from '../errors.js'
 import type { Emit, KeyPoolEvents } from '../events.js'
-import { Counters } from '../insight/counters.js'
+import { createAuthoriser } from '../http/authorise.js'
+import { publicUrl } from '../http/public-url.js'
+import { Counters, type PoolStats } from '../insight/counters.js'
+import { diagnose } from '../insight/diagnose.js'
+import { Habits } from '../insight/habits.js'
 import { logLine } from '../insight/log.js'
 import { Lessons } from '../learning/learner.js'
 import { createLimiter } from '../limiter/create-limiter.js'
@@ -10,6 +14,7 @@ import { departures } from '../limiter/departures.js'
 import { permitBooks } from '../limiter/permit-book.js'
 import { Transit } from '../limiter/transit.js'
 import type { Settings } from '../settings.js'
+import { Blame } from './blame.js'
 import type { Demand } from './demand.js'
 import { type Closure, Gates } from './gates.js'
 import { Health } from './health.js'
@@ -28,8 +33,11 @@ export interface Engine {
   readonly health: Health
   readonly registry: KeyRegistry
   readonly counters: Counters
+  readonly habits: Habits
   readonly emit: Emit
   readonly lessons: Lessons
+  /** A URL as events may show it. */
+  publicUrlOf(url: string): string
   readonly traits: Traits
   /** Settles when there are keys; `undefined`: there are. @throws KeypoolError with `ERR_KEYS_UNAVAILABLE` */
   ready(): Promise<void> | undefined
@@ -85,6 +93,8 @@ export function createPool(settings: Settings, clock: Clock): Engine {
   }
 
   const gates = new Gates()
+  const blame = new Blame()
+  const habits = new Habits()
   const keyring = new Keyring({
     now,
     strategy: settings.strategy,
@@ -101,7 +111,7 @@ export function createPool(settings: Settings, clock: Clock): Engine {
     },
     exhausted,
   })
-  const health = new Health(keyring, gates, { now, random: Math.random, emit, changed: () => scheduler.serve() })
+  const health = new Health(keyring, gates, blame, { now, random: Math.random, emit, changed: () => scheduler.serve() })
   const isParted = settings.scope !== 'key'
   const registry = new KeyRegistry(keyring, health, (limits, quota, known) =>
     createLimiter(
@@ -121,6 +131,8 @@ export function createPool(settings: Settings, clock: Clock): Engine {
       known ?? (limits.length > 0 || isParted),
     ),
   )
+  const strip = typeof settings.auth === 'function' ? (url: string) => url : createAuthoriser(settings.auth).strip
+  const publicUrlOf = (url: string) => publicUrl(url, strip, text => registry.isValue(text))
   const warnNear = nearExhaustion(emit, settings.alert, now)
   const source = keysFrom(settings, registry, () => scheduler.serve())
 
@@ -142,12 +154,23 @@ export function createPool(settings: Settings, clock: Clock): Engine {
     reset(id) {
       for (const key of id === undefined ? keyring.values() : [registry.find(id)]) health.reset(key)
     },
-    stats() {
-      let inFlight = 0
-      for (const key of keyring.values()) inFlight += key.inFlight
-      return counters.snapshot(scheduler.waiting, inFlight)
-    },
+    stats,
+    diagnose: () =>
+      diagnose({
+        at: new Date(now()),
+        stats: stats(),
+        keys: [...keyring.values()].map(key => snapshotOf(key, now())),
+        habits: habits.read(now(), publicUrlOf),
+        shared: [...blame.shared],
+        unbelieved: blame.unbelieved,
+      }),
   })
+
+  function stats(): PoolStats {
+    let inFlight = 0
+    for (const key of keyring.values()) inFlight += key.inFlight
+    return counters.snapshot(scheduler.waiting, inFlight)
+  }
 
   function exhausted({ part }: Demand): KeyPoolExhaustedError {
     const closure = gates.closure(part, now())
@@ -203,8 +226,10 @@ export function createPool(settings: Settings, clock: Clock): Engine {
     health,
     registry,
     counters,
+    habits,
     emit,
     lessons,
+    publicUrlOf,
     traits: {
       costs: () => registry.costs,
       leastTokens: () => registry.leastTokens,

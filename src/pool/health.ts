@@ -2,7 +2,7 @@ import type { Cause, Emit } from '../events.js'
 import type { LimitReading } from '../signals/limit-fields.js'
 import type { Scope } from '../signals/provider.js'
 import { LONGEST_WAIT } from '../signals/when.js'
-import { Blame } from './blame.js'
+import type { Blame } from './blame.js'
 import type { Gates } from './gates.js'
 import type { Keyring } from './keyring.js'
 import type { Lease } from './lease.js'
@@ -52,12 +52,13 @@ const HARDLY = 1_000
 export class Health {
   readonly #keyring: Keyring
   readonly #gates: Gates
-  readonly #blame = new Blame()
+  readonly #blame: Blame
   readonly #host: HealthHost
 
-  constructor(keyring: Keyring, gates: Gates, host: HealthHost) {
+  constructor(keyring: Keyring, gates: Gates, blame: Blame, host: HealthHost) {
     this.#keyring = keyring
     this.#gates = gates
+    this.#blame = blame
     this.#host = host
   }
 

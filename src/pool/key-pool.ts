@@ -1,6 +1,7 @@
 import { EventEmitter } from 'eventemitter3'
 import type { KeyPoolEvents } from '../events.js'
 import type { PoolStats } from '../insight/counters.js'
+import type { Diagnosis } from '../insight/diagnosis.js'
 import type { KeySnapshot } from '../key-snapshot.js'
 import type { KeyInput } from '../options.js'
 
@@ -14,6 +15,7 @@ export interface PoolCore {
   enable(id: string): void
   reset(id: string | undefined): void
   stats(): PoolStats
+  diagnose(): Diagnosis
 }
 
 /** The keys behind a wrapped fetch: what they are doing, and what can be done with them while requests run. */
@@ -78,5 +80,14 @@ export class KeyPool extends EventEmitter<KeyPoolEvents> {
   /** What has happened so far, in numbers. */
   stats(): PoolStats {
     return this.#core.stats()
+  }
+
+  /**
+   * Why keys are running out, the heaviest reason first, each with its evidence in numbers and what to do: limits that
+   * are exceeded, bursts, requests in a loop, too little caching, trouble of the service, quotas, bad keys, keys that
+   * share one limit. `text` says it all for people to read.
+   */
+  diagnose(): Diagnosis {
+    return this.#core.diagnose()
   }
 }

@@ -1,0 +1,60 @@
+/** What may be wrong. */
+export type FindingKind =
+  /** Limits are exceeded: declared too high, not declared, or too few keys for what is asked. */
+  | 'rate-limits'
+  /** Requests come in bursts that the limits don't allow, though there are few of them on the whole. */
+  | 'bursts'
+  /** The same request is sent again and again: a loop, perhaps. */
+  | 'hammering'
+  /** Answers that could be kept are asked for again. */
+  | 'insufficient-caching'
+  /** The service is in trouble. */
+  | 'provider-trouble'
+  /** A quota or a balance is used up. */
+  | 'quota'
+  /** Keys are invalid, expired or disabled. */
+  | 'invalid-keys'
+  /** Keys share one limit. */
+  | 'shared-limit'
+
+/** One thing that makes keys run out, with what shows it and what to do. */
+export interface Finding {
+  readonly kind: FindingKind
+  /** From 0 to 1: about the share of the work, or of the keys, that it spoils. */
+  readonly weight: number
+  /** What is the matter, in one sentence. */
+  readonly summary: string
+  /** The keys that it is about; empty where it is about none in particular. */
+  readonly keyIds: readonly string[]
+  /** What shows it, in numbers. */
+  readonly evidence: Readonly<Record<string, number | string | null>>
+  /** What to do. */
+  readonly advice: string
+}
+
+/** Why keys are running out: the heaviest reason first. */
+export interface Diagnosis {
+  readonly at: Date
+  readonly findings: readonly Finding[]
+  /** All of it for people to read. */
+  readonly text: string
+}
+
+/** Findings in order, and in words. */
+export function diagnosisOf(found: readonly Finding[], at: Date, attempts: number): Diagnosis {
+  const findings = [...found].sort((a, b) => b.weight - a.weight)
+  return { at, findings, text: textOf(findings, attempts) }
+}
+
+function textOf(findings: readonly Finding[], attempts: number): string {
+  if (attempts === 0) return 'Nothing was sent yet.'
+  if (findings.length === 0) return 'All is well: no key has run out lately, and nothing is wasted that shows.'
+  return findings
+    .map(({ summary, weight, keyIds, evidence, advice }, index) => {
+      const keys =
+        keyIds.length > 0 ? `\n   keys: ${keyIds.slice(0, 10).join(', ')}${keyIds.length > 10 ? ', …' : ''}` : ''
+      const numbers = Object.entries(evidence).map(([name, value]) => `${name} ${value ?? '?'}`)
+      return `${index + 1}. ${summary} (${Math.round(weight * 100)}%)${keys}\n   evidence: ${numbers.join(', ')}\n   to do: ${advice}`
+    })
+    .join('\n')
+}
