@@ -1,5 +1,6 @@
 export type { Auth } from './auth.js'
 export type { CacheEntry, CacheRecord, CacheStore } from './cache/cache-store.js'
+export type { CacheForecast } from './cache/plan.js'
 export type { Duration } from './duration.js'
 export {
   InvalidOptionError,
@@ -24,6 +25,7 @@ export type {
   RequestFinishedEvent,
   RequestRetriedEvent,
 } from './events.js'
+export type { Explanation } from './explanation.js'
 export type { KeyStats, PoolStats } from './insight/counters.js'
 export type { Diagnosis, Finding, FindingKind } from './insight/diagnosis.js'
 export type { Percentiles } from './insight/histogram.js'

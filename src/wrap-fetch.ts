@@ -1,5 +1,6 @@
 import { cacheKeys } from './cache/cache-key.js'
 import { memoryStore } from './cache/memory-store.js'
+import { type CacheForecast, cacheForecasts, cachePlans } from './cache/plan.js'
 import { ResponseCache } from './cache/response-cache.js'
 import { SingleFlight } from './cache/single-flight.js'
 import { abortable, type Clock, systemClock } from './clock.js'
@@ -8,6 +9,7 @@ import { describe } from './describe.js'
 import { formatDuration } from './duration.js'
 import { InvalidOptionError, KeypoolError, KeypoolTimeoutError } from './errors.js'
 import { countingWait, type Exchange } from './exchange.js'
+import type { Explanation } from './explanation.js'
 import { createAuthoriser } from './http/authorise.js'
 import { type Call, readCall } from './http/call.js'
 import { type CacheLayerOptions, cacheLayer } from './layers/cache.js'
@@ -33,6 +35,14 @@ export type PooledFetch = typeof globalThis.fetch & {
   ): Promise<Response>
   /** The keys: their state, their events, and what can be done with them. */
   readonly pool: KeyPool
+  /**
+   * What would happen to this request now, without sending it: what the cache would do, which key it would get, how long
+   * it would wait, and why.
+   */
+  explain(
+    input: Parameters<typeof globalThis.fetch>[0],
+    init?: Parameters<typeof globalThis.fetch>[1],
+  ): Promise<Explanation>
   /**
    * Takes no more requests to the pooled origins, sends away those that wait (`ERR_CLOSED`), and settles when those on
    * their way have been answered.
@@ -60,7 +70,7 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
   const engine = createPool(settings, clock)
   const urls = routes(settings)
   const closing = new AbortController()
-  const { send, urlOf } = layersOf(fetch, settings, engine, clock, urls, runUnattended)
+  const { send, urlOf, explainPooled } = layersOf(fetch, settings, engine, clock, urls, runUnattended)
   const underWay = new Set<Promise<unknown>>()
 
   async function pooled(input: RequestInfo | URL, init: RequestInit | undefined): Promise<Response> {
@@ -154,6 +164,15 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
     return answer
   }
 
+  async function explain(input: RequestInfo | URL, init?: RequestInit): Promise<Explanation> {
+    // A `Request` is copied, so that its body is left to the caller.
+    const call = readCall(input instanceof Request ? new Request(input.url, { ...withoutBody(input) }) : input, init)
+    const common = { method: call.method, url: urlOf(call) }
+    if (!urls.isPooled(input)) return { ...common, ...PASSED_THROUGH }
+    await engine.ready()
+    return { ...common, ...(await explainPooled(newExchange(call, undefined, clock.now()))) }
+  }
+
   async function close(): Promise<void> {
     closing.abort(new KeypoolError('ERR_CLOSED', 'This fetch was closed.'))
     engine.close()
@@ -161,7 +180,23 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
   }
 
   Object.defineProperty(wrapped, 'name', { value: 'fetch', configurable: true })
-  return Object.assign(wrapped as PooledFetch, { pool: engine.pool, close })
+  return Object.assign(wrapped as PooledFetch, { pool: engine.pool, explain, close })
+}
+
+const PASSED_THROUGH: Omit<Explanation, 'method' | 'url'> = {
+  outcome: 'pass-through',
+  cache: 'off',
+  keyId: null,
+  part: null,
+  wait: 0,
+  ahead: 0,
+  keys: [],
+  why: 'Its origin is not among those of the pool: it is passed through as it is.',
+}
+
+/** All of a request but its body, which is left to whoever made it. */
+function withoutBody({ method, headers, cache, redirect, integrity, credentials }: Request): RequestInit {
+  return { method, headers, cache, redirect, integrity, credentials }
 }
 
 /** How long a request in the background may take where no `timeout` says it, in milliseconds. */
@@ -205,7 +240,11 @@ function layersOf(
   }
   const scheduled = schedule({ engine, clock, onExhausted, provider, maxWait, urlOf, demandOf: demandFor })(attempt)
   const retried = retry({ engine, clock, retry: settings.retry, maxWait, urlOf })(scheduled)
-  if (!settings.cache) return { send: retried, urlOf }
+  const explainUncached = (exchange: Exchange, cache: CacheForecast) =>
+    engine.preview(demandFor(exchange, maxWait), cache)
+  if (!settings.cache) {
+    return { send: retried, urlOf, explainPooled: async (exchange: Exchange) => explainUncached(exchange, 'off') }
+  }
 
   const authHeader =
     auth === 'bearer'
@@ -224,8 +263,11 @@ function layersOf(
     },
   })
   const flights = new SingleFlight(clock)
-  const layer = cacheLayer({ engine, clock, settings: settings.cache, cache, keys, flights, background, urlOf })
-  return { send: layer(retried), urlOf }
+  const plan = cachePlans({ settings: settings.cache, keys, urlOf })
+  const forecast = cacheForecasts(plan, { cache, flights, now })
+  const layer = cacheLayer({ engine, clock, settings: settings.cache, cache, keys, plan, flights, background, urlOf })
+  const explainPooled = async (exchange: Exchange) => explainUncached(exchange, await forecast(exchange.call))
+  return { send: layer(retried), urlOf, explainPooled }
 }
 
 function newExchange(call: Call, signal: AbortSignal | undefined, startedAt: number): Exchange {

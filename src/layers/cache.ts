@@ -1,8 +1,9 @@
 import type { CacheKeys } from '../cache/cache-key.js'
 import type { CacheEntry } from '../cache/cache-store.js'
 import { ageOf, hasValidator } from '../cache/freshness.js'
+import type { CachePlan } from '../cache/plan.js'
 import type { ResponseCache } from '../cache/response-cache.js'
-import { type CacheWish, conditionsFor, decideReuse, mayServeStale, wishOf } from '../cache/reuse.js'
+import { type CacheWish, conditionsFor, decideReuse, mayServeStale } from '../cache/reuse.js'
 import type { SingleFlight } from '../cache/single-flight.js'
 import { abortable, type Clock } from '../clock.js'
 import { KeypoolError } from '../errors.js'
@@ -19,6 +20,8 @@ export interface CacheLayerOptions {
   readonly settings: CacheSettings
   readonly cache: ResponseCache
   readonly keys: CacheKeys
+  /** What the cache is to do about a call. */
+  plan(call: Call): Promise<CachePlan>
   readonly flights: SingleFlight
   /** Sends a request once more, without a caller who waits for it. */
   background(exchange: Exchange, send: (unattended: Exchange) => Promise<unknown>): void
@@ -31,7 +34,7 @@ const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
 
 /** Answers from the cache where RFC 9111 lets a private cache do so, and lets equal requests share one answer. */
 export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
-  const { engine, clock, settings, cache, keys, flights, background, urlOf } = options
+  const { engine, clock, settings, cache, keys, plan, flights, background, urlOf } = options
   const { counters, emit } = engine
 
   return next => {
@@ -200,21 +203,14 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
 
     return async function cached(exchange) {
       const { call } = exchange
-      // Redirects that the caller wants to see, and digests, are for the answer of the server itself.
-      const isPlain = call.redirect === 'follow' && !call.rest.integrity
-      const isCached =
-        isPlain &&
-        settings.methods.has(call.method) &&
-        settings.only?.({ method: call.method, url: urlOf(call) }) !== false
-      const wish = wishOf(call.cache, call.headers)
-      const key = isCached && wish.mode !== 'no-store' ? await keys.keyOf(call) : undefined
-      if (key === undefined) {
-        if (isCached) missed(call, 'bypassed')
+      const planned = await plan(call)
+      if (planned.kind !== 'cached') {
+        if (planned.kind === 'bypassed') missed(call, 'bypassed')
         const response = await next(exchange)
         if (!SAFE.has(call.method) && !settings.methods.has(call.method)) invalidate(call, response)
         return response
       }
-      const flightName = keys.flightOf(key, call)
+      const { wish, key, flightName } = planned
       if (wish.mode !== 'reload') return answer(exchange, wish, key, flightName)
       missed(call, 'bypassed')
       return load(exchange, key, flightName)

@@ -23,6 +23,7 @@ import { KeyRegistry } from './key-registry.js'
 import { Keyring } from './keyring.js'
 import { nearExhaustion } from './near-exhaustion.js'
 import type { PooledKey } from './pooled-key.js'
+import { previews } from './preview.js'
 import { Scheduler } from './scheduler.js'
 import { conditionOf, snapshotOf } from './snapshot.js'
 
@@ -36,6 +37,8 @@ export interface Engine {
   readonly habits: Habits
   readonly emit: Emit
   readonly lessons: Lessons
+  /** Says which key a request would get, and when, without taking one. */
+  readonly preview: ReturnType<typeof previews>
   /** A URL as events may show it. */
   publicUrlOf(url: string): string
   readonly traits: Traits
@@ -229,6 +232,7 @@ export function createPool(settings: Settings, clock: Clock): Engine {
     habits,
     emit,
     lessons,
+    preview: previews({ keyring, gates, now, ahead: rank => scheduler.ahead(rank) }),
     publicUrlOf,
     traits: {
       costs: () => registry.costs,

@@ -114,6 +114,23 @@ export class Keyring {
     return key
   }
 
+  /** The key that a request would get at `now`, which is not taken. */
+  peek(asked: Demand, now: number): PooledKey | undefined {
+    this.#lookAtDue(now)
+    const preferred = asked.prefers === undefined ? undefined : this.#keys.get(asked.prefers)
+    const isUsable = (key: PooledKey) =>
+      key.place === 'ready' &&
+      now < key.expiresAt &&
+      this.#isOpenTo(key, asked, now) &&
+      (asked.part === '' || this.#accepts(asked, key, now))
+    if (preferred && isUsable(preferred)) return preferred
+    for (const { selection } of this.#tiers) {
+      const key = selection.next({ ...asked, accepts: isUsable })
+      if (key) return key
+    }
+    return undefined
+  }
+
   /** Forgets when those that wait for a part of the keys' quotas are to look again: they are about to. */
   clearWakes(): void {
     this.#wakes.clear()

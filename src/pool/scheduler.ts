@@ -44,6 +44,11 @@ export class Scheduler {
     return this.#closed !== undefined
   }
 
+  /** How many stand before a request of this rank. */
+  ahead(rank: 0 | 1 | 2): number {
+    return this.#queue.ahead(rank)
+  }
+
   get waiting(): number {
     return this.#queue.size
   }

@@ -51,6 +51,11 @@ export class WaitingQueue<Grant> {
     return this.#deadlines.first?.demand.deadline
   }
 
+  /** How many stand before a request of this rank. */
+  ahead(rank: 0 | 1 | 2): number {
+    return this.#ranks.reduce((sum, list, index) => sum + (index <= rank ? list.size : 0), 0)
+  }
+
   /** Whether a request of this rank would have to stand behind another. */
   isAhead(rank: 0 | 1 | 2): boolean {
     return this.#ranks.some((list, index) => index <= rank && list.size > 0)

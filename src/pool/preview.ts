@@ -1,0 +1,95 @@
+import type { CacheForecast } from '../cache/plan.js'
+import { formatDuration } from '../duration.js'
+import type { Explanation } from '../explanation.js'
+import type { Demand } from './demand.js'
+import type { Gates } from './gates.js'
+import type { Keyring } from './keyring.js'
+import type { PooledKey } from './pooled-key.js'
+import { conditionOf } from './snapshot.js'
+
+type KeyPart = Explanation['keys'][number]
+
+export interface PreviewHost {
+  readonly keyring: Keyring
+  readonly gates: Gates
+  now(): number
+  /** How many would stand before a request of this rank. */
+  ahead(rank: 0 | 1 | 2): number
+}
+
+/** How many keys an explanation lists at most. */
+const LISTED = 100
+
+/** Says which key a request would get, and when, without taking one. */
+export function previews({ keyring, gates, now, ahead }: PreviewHost) {
+  return (demand: Demand, cache: CacheForecast): Omit<Explanation, 'method' | 'url'> => {
+    const at = now()
+    const closure = gates.closure(demand.part, at)
+    const before = ahead(demand.rank)
+    const part = demand.part === '' ? null : demand.part
+    const keys = [...keyring.values()].map(key => partOf(key, demand, at))
+    const common = { cache, part, ahead: before, keys: keys.slice(0, LISTED) }
+    if (cache === 'fresh' || cache === 'stale') {
+      return { ...common, outcome: 'from-cache', keyId: null, wait: 0, why: `The cache has an answer (${cache}).` }
+    }
+    if (cache === 'joined') {
+      return {
+        ...common,
+        outcome: 'join',
+        keyId: null,
+        wait: null,
+        why: 'An equal request is on its way: its answer serves both.',
+      }
+    }
+    const next = closure ? undefined : keyring.peek(demand, at)
+    if (next && before === 0) {
+      return { ...common, outcome: 'send', keyId: next.id, wait: 0, why: `It would leave at once, with ${next.id}.` }
+    }
+    const soonest = soonestOf(keys)
+    const opensAt = Math.max(closure?.until ?? at, next ? at : (soonest?.at ?? Number.POSITIVE_INFINITY))
+    const isHeld = !next && keys.some(({ why }) => why === HELD)
+    const wait = Number.isFinite(opensAt) ? opensAt - at : null
+    if (opensAt > demand.deadline && !isHeld) {
+      const why =
+        keys.length === 0
+          ? 'The pool has no keys.'
+          : `No key can serve it within maxWait${wait === null ? '' : `: the first is back in ${formatDuration(wait)}`}.`
+      return { ...common, outcome: 'fail', keyId: null, wait, why }
+    }
+    const line = before > 0 ? `, behind ${before} ${before === 1 ? 'other' : 'others'}` : ''
+    const until = wait === null ? 'till a running request ends' : `at least ${formatDuration(wait)}`
+    const keyId = next?.id ?? (isHeld ? null : (soonest?.keyId ?? null))
+    return {
+      ...common,
+      outcome: 'wait',
+      keyId,
+      wait,
+      why: `It would wait ${until}${line}${closure ? `: refused for the ${closure.scope}` : ''}.`,
+    }
+  }
+}
+
+const HELD = 'is busy till a running request ends'
+
+function partOf(key: PooledKey, { accepts, weigh, part }: Demand, at: number): KeyPart {
+  const keyId = key.id
+  const { state, cause, until } = conditionOf(key, at, part)
+  if (state === 'disabled') return { keyId, usable: false, cause, until: null, why: `is disabled (${cause})` }
+  if (accepts && !accepts(key))
+    return { keyId, usable: false, cause: null, until: null, why: 'cannot serve such a request' }
+  const { quota } = key
+  const opensAt = Math.max(quota.availableAt(weigh, at), quota.parts.get(part)?.availableAt(weigh, at) ?? at)
+  if (opensAt <= at) return { keyId, usable: true, cause: null, until: null, why: 'is ready' }
+  if (opensAt === Number.POSITIVE_INFINITY) return { keyId, usable: false, cause, until: null, why: HELD }
+  const why = state === 'cooling' ? `was refused (${cause})` : 'is at its limits'
+  return { keyId, usable: false, cause, until: until ?? new Date(opensAt), why }
+}
+
+function soonestOf(keys: readonly KeyPart[]): { readonly keyId: string; readonly at: number } | undefined {
+  let first: { keyId: string; at: number } | undefined
+  for (const { keyId, until } of keys) {
+    const at = until?.getTime()
+    if (at !== undefined && (!first || at < first.at)) first = { keyId, at }
+  }
+  return first
+}
