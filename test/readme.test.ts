@@ -28,7 +28,7 @@ async function run(code: string, given: Record<string, unknown>): Promise<Record
   const log: unknown[] = []
   const all = {
     modules,
-    console: { log: (...parts: unknown[]) => log.push(parts) },
+    console: { ...console, log: (...parts: unknown[]) => log.push(parts), debug() {}, info() {} },
     globalThis: { ...globalThis, fetch: network },
     process: { env: { KEY_A: 'aa', KEY_B: 'bb', OPENAI_KEYS: 'oa,ob' } },
     // What an earlier snippet of the page has imported.
