@@ -64,7 +64,7 @@ export interface AlertOptions {
   remaining?: readonly number[] | undefined
   /** How long before a limit runs dry at the present rate, where that is before its window ends. @default '10m' */
   ahead?: Duration | undefined
-  /** How long nothing more is told of the same limit. @default '1m' */
+  /** How long nothing more is told of the same threshold of the same limit; a lower one is told at once. @default '1m' */
   quiet?: Duration | undefined
 }
 

@@ -129,7 +129,8 @@ export function resolveOptions(options: Options): Settings {
   const auth = given.auth ?? provider?.auth ?? 'bearer'
   const listed = given.origins ?? (provider?.origins && ([] as string[]).concat(provider.origins))
   if (listed === undefined) {
-    throw new InvalidOptionError('origins', 'to be given, as no provider brings its own', 'nothing')
+    const whose = named ? `provider '${named.name}' has none of its own` : 'there is no provider that brings its own'
+    throw new InvalidOptionError('origins', `to be given, as ${whose}`, 'nothing')
   }
   const origins = listed === '*' ? '*' : new Set(listed)
   const firstOrigin = listed === '*' ? undefined : listed[0]

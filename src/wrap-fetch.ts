@@ -81,6 +81,7 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
     try {
       return await finished(exchange, async () => {
         await keysAreThere(exchange)
+        await bodyIsThere(exchange)
         return send(exchange)
       })
     } finally {
@@ -100,6 +101,14 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
     await abortable(clock, ready, deadline.signal).finally(deadline.clear)
   }
 
+  /** Where the body says what a request shares its limits with, that of a `Request` must be read first. */
+  async function bodyIsThere({ call, signal }: Exchange): Promise<void> {
+    const { body, headers } = call
+    if (settings.scope === 'key' || settings.scope === 'route' || body.kind !== 'request') return
+    const type = headers.get('content-type') ?? body.request.headers.get('content-type') ?? ''
+    if (/json/i.test(type)) await abortable(clock, body.kept.whole(), signal)
+  }
+
   /** Sends a call once more in the background, bounded by the timeout and by the life of the pool. */
   function runUnattended(original: Exchange, work: (exchange: Exchange) => Promise<unknown>): void {
     const total = startTotal(clock, settings.timeout.total ?? UNATTENDED, closing.signal)
@@ -117,6 +126,7 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
     try {
       const response = await answer()
       engine.counters.answered++
+      if (exchange.keyId !== null) engine.counters.waited(exchange.keyId, exchange.waited)
       tell(exchange, response.status, null)
       return response
     } catch (error) {
@@ -165,12 +175,15 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
   }
 
   async function explain(input: RequestInfo | URL, init?: RequestInit): Promise<Explanation> {
-    // A `Request` is copied, so that its body is left to the caller.
-    const call = readCall(input instanceof Request ? new Request(input.url, { ...withoutBody(input) }) : input, init)
+    // A copy, so that the body of a `Request` is left to whoever made it.
+    const call = readCall(input instanceof Request && !input.bodyUsed ? input.clone() : input, init)
     const common = { method: call.method, url: urlOf(call) }
     if (!urls.isPooled(input)) return { ...common, ...PASSED_THROUGH }
+    if (closing.signal.aborted) return { ...common, ...CLOSED }
     await engine.ready()
-    return { ...common, ...(await explainPooled(newExchange(call, undefined, clock.now()))) }
+    const exchange = newExchange(call, call.signal, clock.now())
+    await bodyIsThere(exchange)
+    return { ...common, ...(await explainPooled(exchange)) }
   }
 
   async function close(): Promise<void> {
@@ -183,6 +196,11 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
   return Object.assign(wrapped as PooledFetch, { pool: engine.pool, explain, close })
 }
 
+const CLOSED: Omit<Explanation, 'method' | 'url'> = {
+  ...{ outcome: 'fail', cache: 'off', keyId: null, part: null, wait: null, ahead: 0, keys: [] },
+  why: 'This fetch was closed.',
+}
+
 const PASSED_THROUGH: Omit<Explanation, 'method' | 'url'> = {
   outcome: 'pass-through',
   cache: 'off',
@@ -192,11 +210,6 @@ const PASSED_THROUGH: Omit<Explanation, 'method' | 'url'> = {
   ahead: 0,
   keys: [],
   why: 'Its origin is not among those of the pool: it is passed through as it is.',
-}
-
-/** All of a request but its body, which is left to whoever made it. */
-function withoutBody({ method, headers, cache, redirect, integrity, credentials }: Request): RequestInit {
-  return { method, headers, cache, redirect, integrity, credentials }
 }
 
 /** How long a request in the background may take where no `timeout` says it, in milliseconds. */

@@ -143,6 +143,9 @@ export class Counters {
     if (cause === 'overload') return
     this.series.add('refused', 1, now)
     key.series.add('refused', 1, now)
+    if (cause !== 'rate-limit') return
+    this.series.add('limited', 1, now)
+    key.series.add('limited', 1, now)
   }
 
   /** The server was in trouble, or no answer came. */

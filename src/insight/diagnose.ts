@@ -20,7 +20,7 @@ export interface DiagnosisFacts {
 /** Less of the attempts than this are not worth a word. */
 const NOTABLE = 0.01
 /** A request that makes up so much of all, so often, is no coincidence. */
-const HAMMERED = { share: 0.3, count: 20 }
+const HAMMERED = { share: 0.3, count: 20, perMinute: 60 }
 /** A cache that would save less of the GETs is not worth it. */
 const WORTH_CACHING = 0.1
 /** A second with so many times the usual calls is a burst. */
@@ -78,12 +78,12 @@ const rateLimits: Look = ({ stats, keys, shared }) => {
 const bursts: Look = ({ stats, keys }) => {
   const seconds = stats.series.seconds
   const calls = sum(seconds, 'calls')
-  const refused = sum(seconds, 'refused')
+  const refused = sum(seconds, 'limited')
   const busiest = Math.max(0, ...seconds.map(each => each.calls))
   const usual = calls / 60
   const capacity = capacityOf(keys)
   // A pool that is short of capacity has another problem.
-  if (busiest < FEW || busiest < BURST * usual || (capacity && calls > capacity.all)) return undefined
+  if (busiest < FEW || busiest < BURST * usual || (capacity && calls > capacity.all / 2)) return undefined
   const wait = stats.waits.p95
   if (refused === 0 && wait < 1_000) return undefined
   const weight = Math.min(1, Math.max(refused / Math.max(1, sum(seconds, 'attempts')), wait > 1_000 ? 0.2 : 0))
@@ -104,10 +104,14 @@ const bursts: Look = ({ stats, keys }) => {
 
 const hammering: Look = ({ stats, habits: { most, sent } }) => {
   if (!most || most.count < HAMMERED.count || most.count / sent < HAMMERED.share) return undefined
-  const perMinute = most.span > 0 ? (most.count / most.span) * 60_000 : most.count
+  const perMinute = most.count / Math.max(1, most.span / 60_000)
   return {
     kind: 'hammering',
-    weight: Math.min(1, (most.count / sent) * (stats.refusals['rate-limit'] + stats.refusals.quota > 0 ? 1 : 0.5)),
+    weight: Math.min(
+      1,
+      (most.count / sent) *
+        (stats.refusals['rate-limit'] + stats.refusals.quota > 0 || perMinute >= HAMMERED.perMinute ? 1 : 0.5),
+    ),
     summary: 'The same request is sent again and again.',
     keyIds: [],
     evidence: {
@@ -218,7 +222,7 @@ const sharedLimit: Look = ({ shared, keys }) => {
 function lately({ series: { minutes } }: PoolStats) {
   return {
     attempts: sum(minutes, 'attempts'),
-    refused: sum(minutes, 'refused'),
+    refused: sum(minutes, 'limited'),
     troubled: sum(minutes, 'troubled'),
     peak: Math.max(0, ...minutes.map(({ calls, cacheHits }) => calls - cacheHits)),
   }

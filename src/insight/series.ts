@@ -1,5 +1,5 @@
 /** What is counted over time. */
-export const METRICS = ['calls', 'attempts', 'passed', 'refused', 'troubled', 'cacheHits', 'tokens'] as const
+export const METRICS = ['calls', 'attempts', 'passed', 'refused', 'limited', 'troubled', 'cacheHits', 'tokens'] as const
 export type Metric = (typeof METRICS)[number]
 
 /** The numbers of one second, minute or hour. */

@@ -170,7 +170,6 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
           return withoutKey(exchange, error, refused)
         }
         const keyId = lease.key.id
-        counters.waited(keyId, exchange.waited)
         if (refused && refused.keyId !== keyId) {
           const { keyId: previousKeyId, cause } = refused
           counters.rotated(previousKeyId)

@@ -8,8 +8,12 @@ const BACKOFF = { first: 50, factor: 1.5, slowFrom: 1_000, slowFactor: 2, longes
 const WINDOW = 1_000
 /** So many times as long as the time between requests is long. */
 const LONG_BESIDE = 20
+/** More refusals than this part of a window, and it is none. */
+const SPOILT = 0.3
 /** How much faster it goes after a time without refusals: by a little where two findings agree, by more where they don't. */
-const GROWTH = { sure: 0.03, unsure: 0.15, most: 0.5, steps: 4 }
+const GROWTH = { sure: 0.03, unsure: 0.15, most: 0.5, mostOfWindow: 0.1, steps: 4, patience: 16 }
+/** Fewer requests without a refusal tell nothing. */
+const FEW = 8
 /** What a pace is kept below what was found. */
 const MARGIN = 0.98
 /** How much of what was found before still counts. */
@@ -41,6 +45,9 @@ export class HiddenLimit {
   #found = { passed: 0, time: 0 }
   #growth: number = GROWTH.unsure
   #grown = 0
+  #patience = 1
+  /** Refusals since the window was found. */
+  #refusedOfWindow = 0
   #passedSince = 0
 
   constructor(openBook: OpenBook) {
@@ -60,6 +67,7 @@ export class HiddenLimit {
    * @returns how long to wait where it doesn't say
    */
   refused(now: number, told: number | undefined, isNew: boolean): number {
+    this.#refusedOfWindow++
     if (isNew) {
       this.#misses++
       // The first of several in a row is the moment at which nothing was left.
@@ -72,13 +80,20 @@ export class HiddenLimit {
   /** A request is about to be sent, of which the server may say whether there is anything again. */
   beforeTake(now: number, passed: number): void {
     const told = this.#refusal?.told
-    if (told !== undefined) this.#reopened(Math.min(now, this.#lastMissAt + told), passed, now)
+    // Before that time, it is a request that finds out whether what was told is true.
+    if (told !== undefined && now >= this.#lastMissAt + told) this.#reopened(this.#lastMissAt + told, passed, now)
   }
 
   /** A request has passed. */
   succeeded(sentAt: number, now: number, passed: number): void {
     // One that was on its way when another was refused says nothing of what is left now.
     if (this.#refusal && sentAt <= this.#lastMissAt) return
+    const told = this.#refusal?.told
+    if (told !== undefined && now < this.#lastMissAt + told) {
+      // It was not true: the stretch that it ended tells nothing.
+      this.#refusal = undefined
+      this.#anchor = { at: now, passed: passed - 1 }
+    }
     // This one belongs to what begins with it.
     if (this.#refusal) this.#reopened(now, passed - 1, now)
     this.#misses = 0
@@ -98,9 +113,9 @@ export class HiddenLimit {
       return
     }
     const rest = told ?? this.#lastMissAt - refusedAt
-    if (this.meter instanceof SlidingWindow && rest < this.meter.per / 2) {
+    if (this.meter instanceof SlidingWindow && rest < this.meter.per / 2 && !this.#isSpoilt(this.meter)) {
       // What came back a little later than thought tells nothing of a window's size, but that it was not to grow.
-      this.#shrinkBack(this.meter)
+      this.#shrinkBack(this.meter, rest)
       if (time > this.meter.per) this.#anchor = { at, passed }
       return
     }
@@ -108,16 +123,19 @@ export class HiddenLimit {
     // A wait that is long beside those between requests, or till then: what was used up comes back all at once.
     const spacing = (refusedAt - anchor.at) / Math.max(1, count)
     const isWindow =
-      rest >= WINDOW || this.meter instanceof SlidingWindow || (this.#isFirst && rest >= LONG_BESIDE * spacing)
+      rest >= WINDOW ||
+      (this.meter instanceof SlidingWindow && rest >= this.meter.per / 2) ||
+      (this.#isFirst && rest >= LONG_BESIDE * spacing)
     if (isWindow) {
       // Where nobody says it, the window has ended at some time after the last refusal.
-      const least = told === undefined ? Math.max(1, this.#lastMissAt - anchor.at) : time
+      const isExact = told !== undefined && told % 1000 !== 0
+      const least = told === undefined ? this.#lastMissAt - anchor.at : isExact ? time : time - 1_000
       this.#keepWindow({
         count,
         time,
         span: refusedAt - anchor.at,
-        least,
-        isExact: told !== undefined && told % 1000 !== 0,
+        least: Math.max(1, least),
+        isExact,
       })
     } else this.#keepPace(count, time, told, now)
     this.#isFirst = false
@@ -140,6 +158,7 @@ export class HiddenLimit {
     // A window that slides gives back what it took in the order, and at the pace, in which it was taken.
     meter.spread(this.#anchor!.at, Math.min(span, per / 2))
     this.meter = meter
+    this.#refusedOfWindow = 0
   }
 
   #keepPace(count: number, time: number, told: number | undefined, now: number): void {
@@ -157,12 +176,22 @@ export class HiddenLimit {
     else this.meter = new PacedBucket(rate, now)
   }
 
-  #shrinkBack(meter: SlidingWindow): void {
-    const { before } = this.#lastGrowth ?? {}
+  /** A window that was taken for one and is none: bursts of its size are refused again and again. */
+  #isSpoilt({ limit }: SlidingWindow): boolean {
+    return this.#refusedOfWindow > Math.max(4, limit * SPOILT)
+  }
+
+  #shrinkBack(meter: SlidingWindow, rest: number): void {
+    const before = this.#lastGrowth?.before
     if (before) {
-      meter.shorten(before.per)
+      meter.resize(before.per)
       meter.grow(before.limit - meter.limit)
       this.#leastPer = before.per
+      this.#patience = Math.min(GROWTH.patience, this.#patience * 2)
+    } else {
+      // It was a little too short all the while.
+      this.#leastPer = meter.per + rest
+      meter.resize(this.#leastPer)
     }
     this.#lastGrowth = undefined
     this.#growth = GROWTH.sure
@@ -172,6 +201,8 @@ export class HiddenLimit {
 
   #agree(before: number | undefined, found: number): void {
     const alike = before !== undefined && Math.abs(found - before) <= ALIKE * before
+    // What was found again and again need not be asked so often.
+    this.#patience = alike ? Math.min(GROWTH.patience, this.#patience * 2) : 1
     this.#growth = alike ? GROWTH.sure : GROWTH.unsure
   }
 
@@ -179,18 +210,28 @@ export class HiddenLimit {
   #speedUp(): void {
     const { meter } = this
     if (!meter) return
-    const enough =
-      meter instanceof SlidingWindow
-        ? meter.limit * (this.#growth === GROWTH.sure ? 3 : 1)
-        : Math.max(8, this.#rate * 500)
+    const isWindow = meter instanceof SlidingWindow
+    const usual = isWindow ? meter.limit * (this.#growth === GROWTH.sure ? 3 : 1) : this.#rate * 500
+    // Once it goes faster, it goes on with that: the limit has changed.
+    const enough = Math.max(
+      FEW,
+      this.#grown > 1 ? Math.min(usual, this.#rate * 500 || meter.limit) : usual * this.#patience,
+    )
     if (++this.#passedSince < enough) return
     this.#passedSince = 0
-    this.#grown++
-    const growth = Math.min(GROWTH.most, this.#growth * 2 ** Math.floor(this.#grown / GROWTH.steps))
-    if (meter instanceof SlidingWindow) {
+    const steps = Math.floor(this.#grown++ / (isWindow ? 1 : GROWTH.steps))
+    // A window is used up in one burst: so much of it as it has grown too far is refused at once.
+    const growth = Math.min(
+      isWindow ? Math.max(GROWTH.mostOfWindow, this.#growth) : GROWTH.most,
+      this.#growth * 2 ** steps,
+    )
+    if (isWindow) {
       this.#lastGrowth = { before: { per: meter.per, limit: meter.limit } }
-      if (meter.per > this.#leastPer) meter.shorten(Math.max(this.#leastPer, meter.per * (1 - growth / 2)))
-      else meter.grow(Math.max(1, Math.floor(meter.limit * growth)))
+      const more = Math.floor(meter.limit * growth)
+      if (meter.per > this.#leastPer) meter.resize(Math.max(this.#leastPer, meter.per * (1 - growth / 2)))
+      else if (more >= 1) meter.grow(more)
+      // One more would be too much of a few.
+      else meter.resize(meter.per * (1 - growth))
     } else {
       this.#rate *= 1 + growth
       meter.rate = this.#rate

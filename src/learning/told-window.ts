@@ -22,6 +22,8 @@ const NO_NEWS = 1_000
 const EXACT = 20
 /** What part of a limit must be back for it to be all. */
 const ALL = 0.7
+/** What part of a window is a moment. */
+const SOON = 0.1
 /** A reset that is nearer than this need not be anticipated, in milliseconds. */
 const WORTH_TESTING = 300
 /** How much the newest finding counts for what a request weighs. */
@@ -138,6 +140,7 @@ export class ToldWindow implements Meter {
     this.limit = reading.limit ?? this.limit
     this.per = reading.per ?? this.per
     this.#newsAt = now
+    const isFirst = this.#last === undefined
     this.#weigh(reading.remaining, answered)
     const certain = Math.max(0, reading.remaining - ahead * this.weightOf())
     this.#readReset(reading, ahead, now)
@@ -145,7 +148,8 @@ export class ToldWindow implements Meter {
       this.#meaning.gradual = passed ? 'yes' : 'no'
     }
     if (!passed) {
-      this.#left = 0
+      // Refused for this limit, or for another.
+      this.#left = reading.remaining === 0 ? 0 : Math.min(this.#left, certain)
       return
     }
     if (this.#resetPassed) {
@@ -154,13 +158,13 @@ export class ToldWindow implements Meter {
       this.#meaning.resets = back >= ALL * this.limit ? 'all' : 'some'
     }
     if (certain > this.#left) {
+      // Where what was taken would have come back bit by bit, so much at once is a window that has begun anew.
+      if (!isFirst && certain - this.#left - this.#aboutToReturn(now) >= ALL * this.limit) this.#meaning.resets = 'all'
       this.#forgetReturns(certain - this.#left)
       this.#left = certain
     } else if (reading.remaining < this.#left) {
-      // Someone else uses the key, or it was used before.
-      const taken = this.#left - certain
+      // Someone else uses the key, or it was used before: what they have taken is theirs, till an answer shows more.
       this.#left = certain
-      if (this.per !== undefined) this.#comesBack(taken, this.#reset?.latest ?? now + this.per)
     }
     this.#readFlow(reading, now)
   }
@@ -173,7 +177,8 @@ export class ToldWindow implements Meter {
   #comesBackAt(weight: number, now: number, nextConfirm: number): number {
     if (this.#flow > 0) return now + Math.ceil((weight - this.#left) / this.#flow)
     let at = this.#testAt ?? Number.POSITIVE_INFINITY
-    if (this.#reset) at = Math.min(at, this.#momentOf(this.#reset))
+    const reset = this.#countedOnReset
+    if (reset) at = Math.min(at, this.#momentOf(reset))
     if (this.per === undefined) return at
     let left = this.#left
     for (const each of this.#returns) {
@@ -181,6 +186,11 @@ export class ToldWindow implements Meter {
       if (left >= weight) return Math.min(at, each.at)
     }
     return Math.min(at, nextConfirm + this.per)
+  }
+
+  /** The reset, where it counts: what comes back is known without it where the window's length is, unless all does at once. */
+  get #countedOnReset(): Interval | undefined {
+    return this.per === undefined || this.#meaning.resets === 'all' ? this.#reset : undefined
   }
 
   /** When to act on a reset: at once where it is known exactly, else halfway, which is how it becomes known. */
@@ -196,7 +206,8 @@ export class ToldWindow implements Meter {
       if (this.#flow > 0) this.#left = Math.min(this.limit, this.#left + (now - this.#flowAt) * this.#flow)
       this.#flowAt = now
     }
-    if (this.#reset && now >= this.#momentOf(this.#reset)) this.#passReset(now)
+    const reset = this.#countedOnReset
+    if (reset && now >= this.#momentOf(reset)) this.#passReset(now)
     if (this.#left >= this.weightOf()) return
     this.#isTest = this.#testAt !== undefined && now >= this.#testAt
     if (this.#isTest || now >= this.#newsAt + this.#patience()) {
@@ -218,8 +229,8 @@ export class ToldWindow implements Meter {
 
   /** How long to wait without news before one request goes to look. */
   #patience(): number {
-    if (this.#reset) return Math.max(NO_NEWS, this.#reset.latest - this.#newsAt)
-    return this.per === undefined ? NO_NEWS : Math.max(NO_NEWS, this.per)
+    const untilReset = this.#reset ? this.#reset.latest - this.#newsAt : 0
+    return Math.max(NO_NEWS, untilReset, this.per ?? 0)
   }
 
   #readReset({ reset }: LimitReading, ahead: number, now: number): void {
@@ -269,6 +280,13 @@ export class ToldWindow implements Meter {
     const before = this.#returns[index - 1]
     if (before && at - before.at < 1) before.weight += weight
     else this.#returns.splice(index, 0, { at, weight })
+  }
+
+  /** What would come back by itself about now; the server may be a little ahead with that. */
+  #aboutToReturn(now: number): number {
+    if (this.per === undefined) return Number.POSITIVE_INFINITY
+    const soon = now + this.per * SOON
+    return this.#returns.reduce((sum, each) => sum + (each.at <= soon ? each.weight : 0), 0)
   }
 
   /** What is there already does not come back once more. */

@@ -83,8 +83,8 @@ export class SlidingWindow extends WindowMeter<number> {
     this.book.reservoir = 0
   }
 
-  /** Lets what comes from now on pass again sooner. */
-  shorten(per: number): void {
+  /** What comes from now on passes again after this time. */
+  resize(per: number): void {
     this.per = per
   }
 

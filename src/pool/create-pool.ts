@@ -11,6 +11,7 @@ import { logLine } from '../insight/log.js'
 import { Lessons } from '../learning/learner.js'
 import { createLimiter } from '../limiter/create-limiter.js'
 import { departures } from '../limiter/departures.js'
+import type { Weigh } from '../limiter/limiter.js'
 import { permitBooks } from '../limiter/permit-book.js'
 import { Transit } from '../limiter/transit.js'
 import type { Settings } from '../settings.js'
@@ -175,10 +176,10 @@ export function createPool(settings: Settings, clock: Clock): Engine {
     return counters.snapshot(scheduler.waiting, inFlight)
   }
 
-  function exhausted({ part }: Demand): KeyPoolExhaustedError {
+  function exhausted({ part, weigh }: Demand): KeyPoolExhaustedError {
     const closure = gates.closure(part, now())
-    const retryAt = firstBack(part, closure)
-    const causes = listCauses(part, closure)
+    const retryAt = firstBack(part, weigh, closure)
+    const causes = listCauses(part, weigh, closure)
     if (!toldExhausted) {
       toldExhausted = true
       emit('pool-exhausted', () => ({ retryAt, causes }))
@@ -187,10 +188,10 @@ export function createPool(settings: Settings, clock: Clock): Engine {
   }
 
   /** When the first key is back, as far as anyone knows: not when one of them is tried before that. */
-  function firstBack(part: string, closure: Closure | undefined): Date | null {
+  function firstBack(part: string, weigh: Weigh, closure: Closure | undefined): Date | null {
     let first = Number.POSITIVE_INFINITY
     for (const key of keyring.values()) {
-      const { state, until } = conditionOf(key, now(), part)
+      const { state, until } = conditionOf(key, now(), part, weigh)
       if (state === 'ready') first = 0
       else if (until) first = Math.min(first, until.getTime())
     }
@@ -198,11 +199,11 @@ export function createPool(settings: Settings, clock: Clock): Engine {
     return Number.isFinite(at) && at > 0 ? new Date(at) : null
   }
 
-  function listCauses(part: string, closure: Closure | undefined): KeyCause[] {
+  function listCauses(part: string, weigh: Weigh, closure: Closure | undefined): KeyCause[] {
     const causes: KeyCause[] = []
     for (const key of keyring.values()) {
       if (causes.length === LISTED) break
-      const { cause, until } = conditionOf(key, now(), part)
+      const { cause, until } = conditionOf(key, now(), part, weigh)
       if (cause === null && closure)
         causes.push({ keyId: key.id, cause: closure.cause, until: new Date(closure.until) })
       else causes.push({ keyId: key.id, cause, until })

@@ -73,7 +73,7 @@ const HELD = 'is busy till a running request ends'
 
 function partOf(key: PooledKey, { accepts, weigh, part }: Demand, at: number): KeyPart {
   const keyId = key.id
-  const { state, cause, until } = conditionOf(key, at, part)
+  const { state, cause, until } = conditionOf(key, at, part, weigh)
   if (state === 'disabled') return { keyId, usable: false, cause, until: null, why: `is disabled (${cause})` }
   if (accepts && !accepts(key))
     return { keyId, usable: false, cause: null, until: null, why: 'cannot serve such a request' }

@@ -1,4 +1,5 @@
 import type { KeySnapshot, LimitSnapshot } from '../key-snapshot.js'
+import type { Weigh } from '../limiter/limiter.js'
 import type { PooledKey } from './pooled-key.js'
 import type { Lane } from './quota.js'
 
@@ -16,7 +17,7 @@ export function snapshotOf(key: PooledKey, now: number): KeySnapshot {
     remaining: counts.length > 0 ? Math.min(...counts) : null,
     parts: [...quota.parts].map(([name, lane]) => ({
       name,
-      ...conditionOfLane(lane, now),
+      ...conditionOf(key, now, name),
       limits: limitsOf(lane, now),
     })),
     inFlight: key.inFlight,
@@ -34,14 +35,19 @@ function limitsOf(lane: Lane, now: number): LimitSnapshot[] {
     unit: meter.unit,
     limit: Number.isFinite(meter.limit) ? Number(meter.limit.toFixed(1)) : null,
     remaining,
-    per: meter.per ?? null,
+    per: typeof meter.per === 'number' ? Math.round(meter.per) : (meter.per ?? null),
     burst: meter.capacity === meter.limit || learnt ? null : meter.capacity,
     learnt,
   }))
 }
 
 /** State, cause and time of return, the standing first: a disabled key's cooldown is beside the point. */
-export function conditionOf(key: PooledKey, now: number, part = ''): Pick<KeySnapshot, 'state' | 'cause' | 'until'> {
+export function conditionOf(
+  key: PooledKey,
+  now: number,
+  part = '',
+  weigh: Weigh = ONE,
+): Pick<KeySnapshot, 'state' | 'cause' | 'until'> {
   const { standing, quota } = key
   switch (standing.state) {
     case 'removed':
@@ -55,12 +61,12 @@ export function conditionOf(key: PooledKey, now: number, part = ''): Pick<KeySna
       break
   }
   if (now >= key.expiresAt) return { state: 'disabled', cause: 'expired', until: null }
-  const whole = conditionOfLane(quota, now)
+  const whole = conditionOfLane(quota, now, weigh)
   const lane = whole.state === 'ready' ? quota.parts.get(part) : undefined
-  return lane ? conditionOfLane(lane, now) : whole
+  return lane ? conditionOfLane(lane, now, weigh) : whole
 }
 
-function conditionOfLane(lane: Lane, now: number): Pick<KeySnapshot, 'state' | 'cause' | 'until'> {
+function conditionOfLane(lane: Lane, now: number, weigh: Weigh): Pick<KeySnapshot, 'state' | 'cause' | 'until'> {
   const { cooldown } = lane
   switch (cooldown.state) {
     case 'cooling':
@@ -72,7 +78,7 @@ function conditionOfLane(lane: Lane, now: number): Pick<KeySnapshot, 'state' | '
     case 'open':
       break
   }
-  const at = lane.limiter.availableAt(ONE, now)
+  const at = lane.limiter.availableAt(weigh, now)
   if (at <= now) return { state: 'ready', cause: null, until: null }
   return { state: 'busy', cause: null, until: Number.isFinite(at) ? new Date(at) : null }
 }

@@ -70,6 +70,18 @@ describe('a limit of one model', () => {
     expect((await fetch(server.url, ask('small'))).status).toBe(200)
   })
 
+  it('is read from the body of a Request as well, also to explain what would come of it', async () => {
+    const server = await loopback(({ body }) => (body.includes('large') ? limited('30') : {}))
+    const fetch = wrapFetch(globalThis.fetch, { provider: 'openai', origins: server.url, keys: ['a'], maxWait: '1s' })
+    const post = (model: string) => {
+      const headers = { 'content-type': 'application/json' }
+      return new Request(server.url, { ...ask(model), headers })
+    }
+    await fetch(post('large')).catch(() => {})
+    expect((await fetch(post('small'))).status).toBe(200)
+    expect(await fetch.explain(post('large'))).toMatchObject({ outcome: 'fail', part: 'large' })
+  })
+
   it('is read from the path where it stands there, and from a Request that is sent again', async () => {
     const server = await loopback(({ key, url }) => (key === 'a' && url.includes('pro') ? limited('30') : {}))
     const fetch = wrapFetch(globalThis.fetch, {
@@ -88,6 +100,23 @@ describe('a limit of one model', () => {
       ['pro', 'cooling'],
       ['flash', 'ready'],
     ])
+  })
+})
+
+describe('a shortage of tokens', () => {
+  it('says when there will be enough for the request', async () => {
+    const server = await loopback(() => ({}))
+    const fetch = wrapFetch(globalThis.fetch, {
+      origins: server.url,
+      keys: ['a'],
+      limits: { tokens: 1_000, per: '50s', cost: () => 600 },
+      onExhausted: 'respond',
+      maxWait: '2s',
+      cache: false,
+    })
+    expect((await fetch(server.url)).status).toBe(200)
+    const response = await fetch(server.url)
+    expect([response.status, Number(response.headers.get('retry-after')) > 45]).toEqual([429, true])
   })
 })
 
