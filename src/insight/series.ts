@@ -41,6 +41,9 @@ export class SeriesCounter {
   }
 }
 
+/** What a slot can hold. */
+const LARGEST = 2 ** 32 - 1
+
 class Ring {
   readonly #step: number
   readonly #size: number
@@ -63,7 +66,7 @@ class Ring {
       this.#steps[slot] = step
       this.#counts.fill(0, first, first + METRICS.length)
     }
-    this.#counts[first + metric]! += count
+    this.#counts[first + metric] = Math.min(LARGEST, this.#counts[first + metric]! + count)
   }
 
   read(now: number): SeriesPoint[] {

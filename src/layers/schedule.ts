@@ -64,7 +64,7 @@ function usageOf({ headers }: Response): number | UsageReader | undefined {
 }
 
 /** How much of a body is read to tell what it means, in bytes, and for how long, in milliseconds. */
-const PEEK = { error: { bytes: 16 * 1024, patience: 2_000 }, success: { bytes: 4 * 1024, patience: 250 } }
+const PEEK = { error: { bytes: 16 * 1024, patience: 750 }, success: { bytes: 4 * 1024, patience: 250 } }
 
 /**
  * Finds a key and sends with it; goes on with the next for as long as keys are refused.

@@ -1,6 +1,6 @@
 import type { OpenBook } from '../limiter/permit-book.js'
-import { SlidingWindow } from '../limiter/sliding-window.js'
 import { PacedBucket } from './paced-bucket.js'
+import { ProbedWindow } from './probed-window.js'
 
 /** The first wait after a refusal that doesn't say how long; a refusal that follows makes it longer, up to a bound. */
 const BACKOFF = { first: 50, factor: 1.5, slowFrom: 1_000, slowFactor: 2, longest: 60_000 }
@@ -8,6 +8,9 @@ const BACKOFF = { first: 50, factor: 1.5, slowFrom: 1_000, slowFactor: 2, longes
 const WINDOW = 1_000
 /** So many times as long as the time between requests is long. */
 const LONG_BESIDE = 20
+/** How soon a window that may be none is put to the test: after this time, or this part of it. */
+const FIRST_PROBE = 500
+const PROBES = 6
 /** More refusals than this part of a window, and it is none. */
 const SPOILT = 0.3
 /** How much faster it goes after a time without refusals: by a little where two findings agree, by more where they don't. */
@@ -31,7 +34,7 @@ const ALIKE = 0.2
 export class HiddenLimit {
   readonly #openBook: OpenBook
   /** What keeps the pace; `undefined` while nothing was found. */
-  meter: PacedBucket | SlidingWindow | undefined
+  meter: PacedBucket | ProbedWindow | undefined
   /** The last moment at which the server had something again, and how many it had let pass until then. */
   #anchor: { readonly at: number; readonly passed: number } | undefined
   #refusal: { readonly at: number; readonly told: number | undefined } | undefined
@@ -68,6 +71,11 @@ export class HiddenLimit {
    */
   refused(now: number, told: number | undefined, isNew: boolean): number {
     this.#refusedOfWindow++
+    if (this.meter instanceof ProbedWindow && this.meter.probedAt !== undefined) {
+      this.meter.grow(-1)
+      this.meter.probed()
+      this.meter.probeAfter *= 4
+    }
     if (isNew) {
       this.#misses++
       // The first of several in a row is the moment at which nothing was left.
@@ -88,6 +96,7 @@ export class HiddenLimit {
   succeeded(sentAt: number, now: number, passed: number): void {
     // One that was on its way when another was refused says nothing of what is left now.
     if (this.#refusal && sentAt <= this.#lastMissAt) return
+    if (this.meter instanceof ProbedWindow) this.#learnFromProbe(this.meter, sentAt)
     const told = this.#refusal?.told
     if (told !== undefined && now < this.#lastMissAt + told) {
       // It was not true: the stretch that it ended tells nothing.
@@ -105,7 +114,14 @@ export class HiddenLimit {
     const anchor = this.#anchor ?? { at, passed }
     const count = Math.max(0, passed - anchor.passed)
     const time = Math.max(1, at - anchor.at)
+    const misses = this.#misses
     this.#refusal = undefined
+    if (told !== undefined && misses > 1) {
+      // It waited for as long as it was told, and was refused again: an outage, and no limit.
+      this.#anchor = { at, passed }
+      this.#misses = 0
+      return
+    }
     if (this.#isFirst && count === 0) {
       // It was used up before the first request came: now it begins with nothing, which makes the next stretch count.
       this.#anchor = { at, passed }
@@ -113,7 +129,7 @@ export class HiddenLimit {
       return
     }
     const rest = told ?? this.#lastMissAt - refusedAt
-    if (this.meter instanceof SlidingWindow && rest < this.meter.per / 2 && !this.#isSpoilt(this.meter)) {
+    if (this.meter instanceof ProbedWindow && rest < this.meter.per / 2 && !this.#isSpoilt(this.meter)) {
       // What came back a little later than thought tells nothing of a window's size, but that it was not to grow.
       this.#shrinkBack(this.meter, rest)
       if (time > this.meter.per) this.#anchor = { at, passed }
@@ -124,7 +140,7 @@ export class HiddenLimit {
     const spacing = (refusedAt - anchor.at) / Math.max(1, count)
     const isWindow =
       rest >= WINDOW ||
-      (this.meter instanceof SlidingWindow && rest >= this.meter.per / 2) ||
+      (this.meter instanceof ProbedWindow && rest >= this.meter.per / 2) ||
       (this.#isFirst && rest >= LONG_BESIDE * spacing)
     if (isWindow) {
       // Where nobody says it, the window has ended at some time after the last refusal.
@@ -146,7 +162,7 @@ export class HiddenLimit {
   /** @param found - what passed in what time; in what part of that it was used up; the least that the window can be */
   #keepWindow(found: { count: number; time: number; span: number; least: number; isExact: boolean }): void {
     const { count, time, span, least, isExact } = found
-    const before = this.meter instanceof SlidingWindow ? this.meter : undefined
+    const before = this.meter instanceof ProbedWindow ? this.meter : undefined
     // The stretch may hold several windows, whose length is known from the first.
     const per = before && time > 1.5 * before.per ? before.per : time
     const limit = Math.max(1, Math.floor((count * per) / time))
@@ -154,9 +170,11 @@ export class HiddenLimit {
     this.#agree(before && before.limit / before.per, limit / per)
     // What was counted till the refusal is the limit itself, and so is the window, unless it was rounded to seconds.
     if (isExact) this.#growth = GROWTH.sure
-    const meter = new SlidingWindow(this.#openBook, { unit: 'requests', limit, per, cost: undefined })
+    const meter = new ProbedWindow(this.#openBook, { unit: 'requests', limit, per, cost: undefined })
     // A window that slides gives back what it took in the order, and at the pace, in which it was taken.
     meter.spread(this.#anchor!.at, Math.min(span, per / 2))
+    // What was told exactly need not be doubted.
+    if (!isExact) meter.probeAfter = Math.max(FIRST_PROBE, per / PROBES)
     this.meter = meter
     this.#refusedOfWindow = 0
   }
@@ -176,12 +194,20 @@ export class HiddenLimit {
     else this.meter = new PacedBucket(rate, now)
   }
 
+  /** One more than the window's limit has passed: it is no limit, or a larger one. */
+  #learnFromProbe(meter: ProbedWindow, sentAt: number): void {
+    if (meter.probedAt === undefined || sentAt < meter.probedAt) return
+    meter.probed()
+    meter.grow(meter.limit)
+    this.#lastGrowth = undefined
+  }
+
   /** A window that was taken for one and is none: bursts of its size are refused again and again. */
-  #isSpoilt({ limit }: SlidingWindow): boolean {
+  #isSpoilt({ limit }: ProbedWindow): boolean {
     return this.#refusedOfWindow > Math.max(4, limit * SPOILT)
   }
 
-  #shrinkBack(meter: SlidingWindow, rest: number): void {
+  #shrinkBack(meter: ProbedWindow, rest: number): void {
     const before = this.#lastGrowth?.before
     if (before) {
       meter.resize(before.per)
@@ -210,7 +236,7 @@ export class HiddenLimit {
   #speedUp(): void {
     const { meter } = this
     if (!meter) return
-    const isWindow = meter instanceof SlidingWindow
+    const isWindow = meter instanceof ProbedWindow
     const usual = isWindow ? meter.limit * (this.#growth === GROWTH.sure ? 3 : 1) : this.#rate * 500
     // Once it goes faster, it goes on with that: the limit has changed.
     const enough = Math.max(

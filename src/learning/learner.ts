@@ -14,7 +14,7 @@ export class Lessons {
   meaningOf(id: string): FieldMeaning {
     let meaning = this.#meanings.get(id)
     if (!meaning) {
-      meaning = { resets: 'unknown', gradual: 'unknown' }
+      meaning = { resets: 'unknown', gradual: 'unknown', honest: 'unknown' }
       this.#meanings.set(id, meaning)
     }
     return meaning

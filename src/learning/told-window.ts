@@ -8,6 +8,8 @@ export interface FieldMeaning {
   resets: 'unknown' | 'all' | 'some'
   /** Whether more becomes available bit by bit before the reset, as with buckets; `testing`: one request is finding out. */
   gradual: 'unknown' | 'testing' | 'yes' | 'no'
+  /** Whether nothing passes when nothing remains: `no` after requests have passed all the same. */
+  honest: 'unknown' | 'yes' | 'no'
 }
 
 /** A moment, as exactly as it is known, by our clock. */
@@ -18,12 +20,19 @@ interface Interval {
 
 /** After so long without any news, one more request is let go, in milliseconds: never starve. */
 const NO_NEWS = 1_000
+/** A wait that is longer than this is doubted, until one such was seen to be true: after so long. In milliseconds. */
+const WORTH_DOUBTING = 10_000
+const DOUBT = 2_000
+/** So many requests that pass although nothing is left show that a field means nothing. */
+const STRIKES = 2
 /** A moment that is known this closely is known, in milliseconds. */
 const EXACT = 20
 /** What part of a limit must be back for it to be all. */
 const ALL = 0.7
 /** What part of a window is a moment. */
 const SOON = 0.1
+/** So far apart two clocks are no more than badly set, in milliseconds. */
+const FAR_OFF = 600_000
 /** A reset that is nearer than this need not be anticipated, in milliseconds. */
 const WORTH_TESTING = 300
 /** How much the newest finding counts for what a request weighs. */
@@ -60,6 +69,10 @@ export class ToldWindow implements Meter {
   #testAt: number | undefined
   #isTest = false
   #testedAt = Number.POSITIVE_INFINITY
+  /** Whether the next request is let go although nothing is left; and when the last such was. */
+  #isDoubt = false
+  #doubtedAt: number | undefined
+  #strikes = 0
   #newsAt: number
   /** What a request weighs on average, in tokens. */
   #average = 1
@@ -87,6 +100,7 @@ export class ToldWindow implements Meter {
   }
 
   availableAt(weight: number, now: number, nextConfirm: number): number {
+    if (this.#meaning.honest === 'no') return now
     this.#refill(now)
     if (this.#left >= weight) return now
     const at = Math.min(this.#comesBackAt(weight, now, nextConfirm), this.#newsAt + this.#patience())
@@ -100,6 +114,8 @@ export class ToldWindow implements Meter {
       this.#testedAt = now
       this.#isTest = false
     }
+    if (this.#isDoubt) this.#doubtedAt = now
+    this.#isDoubt = false
     this.#left -= weight
     this.#since += weight
     // Whatever let it go, it was let go: the next waits for news of its own.
@@ -117,6 +133,13 @@ export class ToldWindow implements Meter {
   }
 
   end(): void {}
+
+  /** A field that says that nothing is left, of a server that lets pass all the same, says nothing. */
+  #judge({ remaining }: LimitReading, sentAt: number, passed: boolean): void {
+    if (remaining > 0 || this.#meaning.honest !== 'unknown') return
+    if (!passed) this.#meaning.honest = 'yes'
+    else if (sentAt === this.#doubtedAt && ++this.#strikes >= STRIKES) this.#meaning.honest = 'no'
+  }
 
   endsAt(): number | undefined {
     return this.#reset?.latest
@@ -147,6 +170,7 @@ export class ToldWindow implements Meter {
     if (sentAt >= this.#testedAt && this.#meaning.gradual === 'testing') {
       this.#meaning.gradual = passed ? 'yes' : 'no'
     }
+    this.#judge(reading, sentAt, passed)
     if (!passed) {
       // Refused for this limit, or for another.
       this.#left = reading.remaining === 0 ? 0 : Math.min(this.#left, certain)
@@ -212,6 +236,7 @@ export class ToldWindow implements Meter {
     this.#isTest = this.#testAt !== undefined && now >= this.#testAt
     if (this.#isTest || now >= this.#newsAt + this.#patience()) {
       this.#testAt = undefined
+      this.#isDoubt = this.#isDoubtful && now < this.#newsAt + this.#longPatience
       this.#left = this.weightOf()
     }
   }
@@ -227,10 +252,19 @@ export class ToldWindow implements Meter {
     } else if (this.#left < this.weightOf()) this.#left = this.weightOf()
   }
 
-  /** How long to wait without news before one request goes to look. */
-  #patience(): number {
+  get #longPatience(): number {
     const untilReset = this.#reset ? this.#reset.latest - this.#newsAt : 0
     return Math.max(NO_NEWS, untilReset, this.per ?? 0)
+  }
+
+  /** What nobody has seen to be true is not waited for at length. */
+  get #isDoubtful(): boolean {
+    return this.#meaning.honest === 'unknown' && this.#longPatience > WORTH_DOUBTING
+  }
+
+  /** How long to wait without news before one request goes to look. */
+  #patience(): number {
+    return this.#isDoubtful ? DOUBT : this.#longPatience
   }
 
   #readReset({ reset }: LimitReading, ahead: number, now: number): void {
@@ -248,7 +282,12 @@ export class ToldWindow implements Meter {
   }
 
   #intervalOf(reset: NonNullable<LimitReading['reset']>, now: number): Interval {
-    if (reset.kind === 'moment') return this.#clock.toLocal(reset.at)
+    if (reset.kind === 'moment') {
+      const byServer = this.#clock.toLocal(reset.at)
+      // A `Date` that is far off, beside a moment that is not: whichever comes sooner, as it is found out if that was wrong.
+      const isFarOff = reset.at > now && reset.at < byServer.earliest - FAR_OFF
+      return isFarOff ? { earliest: reset.at, latest: reset.at } : byServer
+    }
     return { earliest: now + reset.wait - (reset.coarse ? 1000 : 0), latest: now + reset.wait }
   }
 

@@ -176,7 +176,8 @@ export class Limiter {
     if (confirmedAt === undefined) return
     const now = this.#host.now()
     meters.forEach((meter, index) => {
-      if (meter.unit === 'tokens') meter.settle?.(weights[index]!, tokens, confirmedAt, now)
+      // Whatever was told, more than all of a limit cannot have been taken of it.
+      if (meter.unit === 'tokens') meter.settle?.(weights[index]!, Math.min(tokens, meter.limit), confirmedAt, now)
     })
     this.#host.changed()
   }

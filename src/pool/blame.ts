@@ -32,6 +32,8 @@ export class Blame {
   #refusals: (Refused & { readonly at: number })[] = []
   #rejected: { readonly key: PooledKey; readonly at: number }[] = []
   #ownUntil = Number.NEGATIVE_INFINITY
+  /** Until when keys that are refused as invalid are taken to be so. */
+  #believedUntil = Number.NEGATIVE_INFINITY
   /** Keys that seem to share a limit. */
   readonly shared = new Set<string>()
   /** How many refusals as invalid were not believed. */
@@ -56,7 +58,13 @@ export class Blame {
   }
 
   /** A key passed while others were refused: their limits are their own. */
-  passed({ quota }: PooledKey, sentAt: number, now: number): void {
+  passed(key: PooledKey, sentAt: number, now: number): void {
+    const { quota } = key
+    if (this.#rejected.some(each => each.key !== key && each.at < sentAt)) {
+      // While this one works, others that are refused as invalid are so.
+      this.#rejected = []
+      this.#believedUntil = now + SETTLED
+    }
     if (this.#refusals.length === 0) return
     if (this.#refusals.some(each => each.quota !== quota && each.at < sentAt && each.at > now - MOMENTS)) {
       this.#ownUntil = now + SETTLED
@@ -73,7 +81,7 @@ export class Blame {
   rejected(key: PooledKey, now: number): readonly PooledKey[] {
     const others = this.#rejected.filter(each => each.at > now - MOMENTS && each.key !== key)
     // A key that no one has seen working may well be bad, and so may all of them.
-    if (key.provenAt === undefined) return []
+    if (key.provenAt === undefined || now < this.#believedUntil) return []
     this.#rejected = [...others, { key, at: now }]
     if (others.length > 0) this.unbelieved++
     return others.map(each => each.key)

@@ -103,15 +103,15 @@ export function createPool(settings: Settings, clock: Clock): Engine {
     now,
     strategy: settings.strategy,
     expired: key => health.disable(key, 'expired'),
-    closedUntil: (part, at) => gates.closure(part, at)?.until,
+    closedUntil: (part, at) => gates.nextAt(part, at),
     admit: (part, at) => gates.admit(part, at),
   })
   const scheduler = new Scheduler(keyring, {
     clock,
-    taken(key) {
+    taken(key, part) {
       toldExhausted = false
       counters.attempt(key.id)
-      if (isHeard('key-near-exhaustion')) warnNear(key)
+      if (isHeard('key-near-exhaustion')) warnNear(key, part)
     },
     exhausted,
   })

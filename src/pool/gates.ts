@@ -10,6 +10,9 @@ export interface Closure {
   readonly tryAfter: number | undefined
 }
 
+/** Each key that turns out to have a limit of its own opens the gate: so long at most until the next is tried, in milliseconds. */
+const LONGEST_WAIT = 1_000
+
 interface Gate {
   closure: Closure
   /** From when one request may try. */
@@ -47,12 +50,18 @@ export class Gates {
     return this.#gate(part, now)?.closure
   }
 
+  /** From when a request of this part may go, or try; `undefined`: at once. */
+  nextAt(part: string, now: number): number | undefined {
+    const gate = this.#gate(part, now)
+    return gate && Math.min(gate.tryAt, gate.closure.until)
+  }
+
   /** Until when a request of this part is to wait; `undefined`: it may go, and then it is the one that tries. */
   admit(part: string, now: number): number | undefined {
     const gate = this.#gate(part, now)
     if (!gate) return undefined
     if (gate.tryAt > now) return Math.min(gate.tryAt, gate.closure.until)
-    gate.wait *= 2
+    gate.wait = Math.min(LONGEST_WAIT, gate.wait * 1.5)
     gate.tryAt = now + gate.wait
     return undefined
   }

@@ -294,7 +294,7 @@ export class Keyring {
   }
 
   #accepts({ accepts, part, weigh }: Demand, key: PooledKey, now: number): boolean {
-    return (!accepts || accepts(key)) && key.quota.part(part)!.availableAt(weigh, now) <= now
+    return (!accepts || accepts(key)) && key.quota.partAvailableAt(part, weigh, now) <= now
   }
 
   /** When the first key has room for a request of this part; `Infinity` where only the end of another makes it. */
@@ -303,7 +303,7 @@ export class Keyring {
     for (const key of this.#keys.values()) {
       if (key.place === 'out' || key.place === 'held' || (accepts && !accepts(key))) continue
       const usableAt = key.place === 'ready' ? now : key.readyAt
-      first = Math.min(first, Math.max(usableAt, key.quota.part(part)!.availableAt(weigh, now)))
+      first = Math.min(first, Math.max(usableAt, key.quota.partAvailableAt(part, weigh, now)))
     }
     return Math.max(first, now + 1)
   }

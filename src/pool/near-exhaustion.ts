@@ -25,7 +25,11 @@ interface Watched {
  * Tells when little is left of a limit, declared or learnt: once for each threshold on the way down, and ahead of time
  * when it will be dry before its window ends, if it goes on at this rate.
  */
-export function nearExhaustion(emit: Emit, alert: AlertSettings, now: () => number): (key: PooledKey) => void {
+export function nearExhaustion(
+  emit: Emit,
+  alert: AlertSettings,
+  now: () => number,
+): (key: PooledKey, part: string) => void {
   const watched = new WeakMap<Lane, Map<string, Watched>>()
 
   function watch(key: PooledKey, part: string | null, meter: Meter, remaining: number, state: Watched): void {
@@ -74,9 +78,10 @@ export function nearExhaustion(emit: Emit, alert: AlertSettings, now: () => numb
     })
   }
 
-  return key => {
+  return (key, part) => {
     look(key, key.quota, null)
-    for (const [name, lane] of key.quota.parts) look(key, lane, name)
+    const lane = key.quota.parts.get(part)
+    if (lane) look(key, lane, part)
   }
 }
 

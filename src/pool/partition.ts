@@ -1,3 +1,5 @@
+import { describe } from '../describe.js'
+import { InvalidOptionError } from '../errors.js'
 import type { Call } from '../http/call.js'
 import type { LimitedBy } from '../signals/provider.js'
 
@@ -21,7 +23,10 @@ export function partitions(scope: LimitedBy): (call: Call) => string {
   }
   return call => {
     const name = scope({ method: call.method, url: call.url, body: bodyText(call) ?? null })
-    return String(name ?? '').slice(0, LONGEST_NAME)
+    if (name !== undefined && name !== null && typeof name !== 'string') {
+      throw new InvalidOptionError('scope', 'a function that gives a name: a string', describe(name))
+    }
+    return (name ?? '').slice(0, LONGEST_NAME)
   }
 }
 
@@ -49,8 +54,15 @@ function bodyText({ body }: Call): string | undefined {
   if (body.kind === 'value') {
     const { value } = body
     if (typeof value === 'string') return value
-    if (value instanceof Uint8Array) return new TextDecoder().decode(value)
+    if (value instanceof Uint8Array) return decode(value)
   }
-  if (body.kind === 'request' && body.kept.bytes) return new TextDecoder().decode(body.kept.bytes)
+  if (body.kind === 'request' && body.kept.bytes) return decode(body.kept.bytes)
   return undefined
+}
+
+/** The beginning and the end of a body that is too long to be searched in whole. */
+function decode(bytes: Uint8Array): string {
+  const decoder = new TextDecoder()
+  if (bytes.length <= 2 * SEARCHED) return decoder.decode(bytes)
+  return decoder.decode(bytes.subarray(0, SEARCHED)) + decoder.decode(bytes.subarray(-SEARCHED))
 }

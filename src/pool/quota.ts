@@ -36,6 +36,7 @@ export class Lane {
   probing = false
   /** Refusals in a row, each burst of them counted once. */
   refusals = 0
+  inFlight = 0
   /** When it was last drawn on. */
   takenAt = Number.NEGATIVE_INFINITY
 
@@ -61,7 +62,7 @@ export class Lane {
   }
 }
 
-/** How many parts of a quota are kept in mind at most; the one that was not used for longest is forgotten. */
+/** How many idle parts of a quota are kept in mind; those that rest or are in use are kept as long as they are so. */
 const MOST_PARTS = 200
 
 /** What keys share: the limits and the cooldown of one account, project or plan. Most keys have one of their own. */
@@ -78,15 +79,30 @@ export class Quota<Key = unknown> extends Lane {
     this.#createPart = createPart
   }
 
-  /** The part of this name; `undefined` for the whole. */
+  /** The part of this name, made if there is none; `undefined` for the whole. */
   part(name: string): Lane | undefined {
     if (name === '') return undefined
     let part = this.parts.get(name)
-    if (part) {
-      if (this.parts.size === MOST_PARTS) this.parts.delete(name)
-    } else part = new Lane(this.#createPart())
-    if (this.parts.size >= MOST_PARTS) this.parts.delete(this.parts.keys().next().value!)
+    if (part) return part
+    part = new Lane(this.#createPart())
+    if (this.parts.size >= MOST_PARTS) this.#forgetIdle()
     this.parts.set(name, part)
     return part
+  }
+
+  /** From when a request of a part may pass, the whole apart: at once where nothing is known of the part. */
+  partAvailableAt(name: string, weigh: Weigh, now: number): number {
+    return this.parts.get(name)?.availableAt(weigh, now) ?? now
+  }
+
+  #forgetIdle(): void {
+    let oldest: string | undefined
+    let at = Number.POSITIVE_INFINITY
+    for (const [name, part] of this.parts) {
+      if (part.inFlight > 0 || part.cooldown.state !== 'open' || part.takenAt >= at) continue
+      oldest = name
+      at = part.takenAt
+    }
+    if (oldest !== undefined) this.parts.delete(oldest)
   }
 }

@@ -14,7 +14,7 @@ const BATCH = 16
 export interface SchedulerHost {
   readonly clock: Clock
   /** A permit was taken from the key. */
-  taken(key: PooledKey): void
+  taken(key: PooledKey, part: string): void
   /** The error of a request that found no key: its deadline has passed, or nothing can come before it. */
   exhausted(demand: Demand): Error
 }
@@ -172,13 +172,16 @@ export class Scheduler {
     }
     const rested = now - (lane ?? quota).takenAt
     quota.takenAt = now
-    if (lane) lane.takenAt = now
+    if (lane) {
+      lane.takenAt = now
+      lane.inFlight++
+    }
     key.inFlight++
     if (probe === 'key') key.probing = true
     if (probe === 'quota') quota.probing = true
     if (part?.isProbe) lane!.probing = true
     this.#settle(key)
-    this.#host.taken(key)
+    this.#host.taken(key, demand.part)
     return new Lease(key, permit, probe, part, now, rested, lease => this.#giveBack(lease))
   }
 
@@ -187,6 +190,7 @@ export class Scheduler {
     // A probe that ended without a verdict (an abort, an overload) lets the next one try.
     if (probe === 'key') key.probing = false
     if (probe === 'quota') key.quota.probing = false
+    if (part) part.lane.inFlight--
     if (part?.isProbe) part.lane.probing = false
     this.#settle(key)
     this.serve()

@@ -37,12 +37,15 @@ export function readLimits(headers: Headers, provider: Provider | undefined): Li
   }
   const own = new Set(provider?.fields?.map(({ remaining }) => remaining.toLowerCase()))
   for (const [name, value] of headers) {
-    if (name.includes('remaining')) {
+    if (FAMILY.test(name)) {
       if (!own.has(name)) readings.push(...readFamily(headers, name, value))
     } else if (name === 'ratelimit' || name === 'beta-ratelimit') readings.push(...readPolicies(headers, name, value))
   }
   return readings
 }
+
+/** Fields of what remains of a limit, and not of a trial or a subscription. */
+const FAMILY = /(?=.*remaining)(?=.*(?:rate-?limit|limit))/
 
 const NUMBER = /^\s*(\d{1,15})(?:\.\d*)?\s*$/
 

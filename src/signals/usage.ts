@@ -10,7 +10,7 @@ const OUT = [
   'eval_count',
 ]
 // A name within a text that the answer quotes has a backslash before its quotation mark.
-const FIELD = new RegExp(`(?<!\\\\)"(${[...TOTAL, ...IN, ...OUT].join('|')})"\\s*:\\s*(\\d{1,12})`, 'g')
+const FIELD = new RegExp(`(?<!\\\\)"(${[...TOTAL, ...IN, ...OUT].join('|')})"\\s*:\\s*(\\d{1,12})(?![\\d.eE])`, 'g')
 /** No field with its number is longer; so much is kept of what came before. */
 const CARRY = 64
 
