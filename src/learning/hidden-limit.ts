@@ -8,13 +8,16 @@ const BACKOFF = { first: 50, factor: 1.5, slowFrom: 1_000, slowFactor: 2, longes
 const WINDOW = 1_000
 /** So many times as long as the time between requests is long. */
 const LONG_BESIDE = 20
-/** How soon a window that may be none is put to the test: after this time, or this part of it. */
-const FIRST_PROBE = 500
+/** How long a window must be to be put to the test, how soon that is (a part of it), and at least, in milliseconds. */
+const WORTH_PROBING = 4_000
 const PROBES = 6
+const SHORTEST_PROBE = 100
+/** So many tests in a row that pass show that it is none. */
+const PASSED_PROBES = 3
 /** More refusals than this part of a window, and it is none. */
 const SPOILT = 0.3
 /** How much faster it goes after a time without refusals: by a little where two findings agree, by more where they don't. */
-const GROWTH = { sure: 0.03, unsure: 0.15, most: 0.5, mostOfWindow: 0.1, steps: 4, patience: 16 }
+const GROWTH = { sure: 0.03, unsure: 0.15, most: 0.5, mostOfWindow: 0.1, steps: 4, patience: 16, forgottenAfter: 24 }
 /** Fewer requests without a refusal tell nothing. */
 const FEW = 8
 /** What a pace is kept below what was found. */
@@ -51,6 +54,7 @@ export class HiddenLimit {
   #patience = 1
   /** Refusals since the window was found. */
   #refusedOfWindow = 0
+  #probesPassed = 0
   #passedSince = 0
 
   constructor(openBook: OpenBook) {
@@ -75,6 +79,7 @@ export class HiddenLimit {
       this.meter.grow(-1)
       this.meter.probed()
       this.meter.probeAfter *= 4
+      this.#probesPassed = 0
     }
     if (isNew) {
       this.#misses++
@@ -119,10 +124,9 @@ export class HiddenLimit {
     if (told !== undefined && misses > 1) {
       // It waited for as long as it was told, and was refused again: an outage, and no limit.
       this.#anchor = { at, passed }
-      this.#misses = 0
       return
     }
-    if (this.#isFirst && count === 0) {
+    if (count === 0 && !(this.meter instanceof PacedBucket)) {
       // It was used up before the first request came: now it begins with nothing, which makes the next stretch count.
       this.#anchor = { at, passed }
       this.#isFirst = false
@@ -145,13 +149,14 @@ export class HiddenLimit {
     if (isWindow) {
       // Where nobody says it, the window has ended at some time after the last refusal.
       const isExact = told !== undefined && told % 1000 !== 0
-      const least = told === undefined ? this.#lastMissAt - anchor.at : isExact ? time : time - 1_000
+      const least = told === undefined ? this.#lastMissAt - anchor.at : time
       this.#keepWindow({
         count,
         time,
         span: refusedAt - anchor.at,
         least: Math.max(1, least),
         isExact,
+        isTold: told !== undefined,
       })
     } else this.#keepPace(count, time, told, now)
     this.#isFirst = false
@@ -160,8 +165,15 @@ export class HiddenLimit {
   }
 
   /** @param found - what passed in what time; in what part of that it was used up; the least that the window can be */
-  #keepWindow(found: { count: number; time: number; span: number; least: number; isExact: boolean }): void {
-    const { count, time, span, least, isExact } = found
+  #keepWindow(found: {
+    count: number
+    time: number
+    span: number
+    least: number
+    isTold: boolean
+    isExact: boolean
+  }): void {
+    const { count, time, span, least, isTold, isExact } = found
     const before = this.meter instanceof ProbedWindow ? this.meter : undefined
     // The stretch may hold several windows, whose length is known from the first.
     const per = before && time > 1.5 * before.per ? before.per : time
@@ -173,8 +185,9 @@ export class HiddenLimit {
     const meter = new ProbedWindow(this.#openBook, { unit: 'requests', limit, per, cost: undefined })
     // A window that slides gives back what it took in the order, and at the pace, in which it was taken.
     meter.spread(this.#anchor!.at, Math.min(span, per / 2))
-    // What was told exactly need not be doubted.
-    if (!isExact) meter.probeAfter = Math.max(FIRST_PROBE, per / PROBES)
+    // Where nobody says it, it may have been an outage that looked like one.
+    if (!isTold && per >= WORTH_PROBING) meter.probeAfter = per / PROBES
+    this.#probesPassed = 0
     this.meter = meter
     this.#refusedOfWindow = 0
   }
@@ -198,8 +211,22 @@ export class HiddenLimit {
   #learnFromProbe(meter: ProbedWindow, sentAt: number): void {
     if (meter.probedAt === undefined || sentAt < meter.probedAt) return
     meter.probed()
+    if (++this.#probesPassed >= PASSED_PROBES) {
+      // It was an outage, or it is over.
+      this.#forget()
+      return
+    }
     meter.grow(meter.limit)
+    meter.probeAfter = Math.max(SHORTEST_PROBE, meter.probeAfter / 2)
     this.#lastGrowth = undefined
+  }
+
+  #forget(): void {
+    this.meter = undefined
+    this.#anchor = undefined
+    this.#isFirst = true
+    this.#rate = 0
+    this.#found = { passed: 0, time: 0 }
   }
 
   /** A window that was taken for one and is none: bursts of its size are refused again and again. */
@@ -245,6 +272,11 @@ export class HiddenLimit {
     )
     if (++this.#passedSince < enough) return
     this.#passedSince = 0
+    if (this.#grown >= GROWTH.forgottenAfter) {
+      // What it was is long gone.
+      this.#forget()
+      return
+    }
     const steps = Math.floor(this.#grown++ / (isWindow ? 1 : GROWTH.steps))
     // A window is used up in one burst: so much of it as it has grown too far is refused at once.
     const growth = Math.min(

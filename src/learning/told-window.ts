@@ -24,13 +24,14 @@ const NO_NEWS = 1_000
 const WORTH_DOUBTING = 10_000
 const DOUBT = 2_000
 /** So many requests that pass although nothing is left show that a field means nothing. */
-const STRIKES = 2
+const STRIKES = 3
 /** A moment that is known this closely is known, in milliseconds. */
 const EXACT = 20
 /** What part of a limit must be back for it to be all. */
 const ALL = 0.7
 /** What part of a window is a moment. */
-const SOON = 0.1
+const SOON = 0.2
+const FEW = 10
 /** So far apart two clocks are no more than badly set, in milliseconds. */
 const FAR_OFF = 600_000
 /** A reset that is nearer than this need not be anticipated, in milliseconds. */
@@ -60,6 +61,8 @@ export class ToldWindow implements Meter {
   /** Whether the reset is the moment at which all will be there, if nothing more is used; and what was used since. */
   #isUntilFull = false
   #since = 0
+  /** When a reset was last acted on. */
+  #resetAt = Number.POSITIVE_INFINITY
   /** A reset has passed, and no answer has told yet what it brought. */
   #resetPassed = false
   /** In units for each millisecond, where more comes bit by bit. */
@@ -172,6 +175,9 @@ export class ToldWindow implements Meter {
     }
     this.#judge(reading, sentAt, passed)
     if (!passed) {
+      // What should all have been back was not.
+      const isDenied = reading.remaining === 0 && sentAt >= this.#resetAt && this.per !== undefined
+      if (isDenied && this.#meaning.resets === 'all') this.#meaning.resets = 'some'
       // Refused for this limit, or for another.
       this.#left = reading.remaining === 0 ? 0 : Math.min(this.#left, certain)
       return
@@ -183,7 +189,7 @@ export class ToldWindow implements Meter {
     }
     if (certain > this.#left) {
       // Where what was taken would have come back bit by bit, so much at once is a window that has begun anew.
-      if (!isFirst && certain - this.#left - this.#aboutToReturn(now) >= ALL * this.limit) this.#meaning.resets = 'all'
+      if (!isFirst && this.#isNewWindow(certain, now)) this.#meaning.resets = 'all'
       this.#forgetReturns(certain - this.#left)
       this.#left = certain
     } else if (reading.remaining < this.#left) {
@@ -236,12 +242,15 @@ export class ToldWindow implements Meter {
     this.#isTest = this.#testAt !== undefined && now >= this.#testAt
     if (this.#isTest || now >= this.#newsAt + this.#patience()) {
       this.#testAt = undefined
-      this.#isDoubt = this.#isDoubtful && now < this.#newsAt + this.#longPatience
+      // Nothing is left, and nobody says till when; or it is said, and was not yet seen to be true.
+      const isEndless = this.#reset === undefined && this.per === undefined
+      this.#isDoubt = isEndless || (this.#isDoubtful && now < this.#newsAt + this.#longPatience)
       this.#left = this.weightOf()
     }
   }
 
   #passReset(now: number): void {
+    this.#resetAt = now
     const certain = now >= this.#reset!.latest
     this.#reset = undefined
     this.#resetPassed = certain
@@ -319,6 +328,12 @@ export class ToldWindow implements Meter {
     const before = this.#returns[index - 1]
     if (before && at - before.at < 1) before.weight += weight
     else this.#returns.splice(index, 0, { at, weight })
+  }
+
+  /** Whether so much is there that it can't have come back bit by bit: then resets bring all. Of a few it can't be told. */
+  #isNewWindow(certain: number, now: number): boolean {
+    if (this.#meaning.resets !== 'unknown' || this.limit < FEW) return false
+    return certain - this.#left - this.#aboutToReturn(now) >= ALL * this.limit
   }
 
   /** What would come back by itself about now; the server may be a little ahead with that. */

@@ -88,6 +88,29 @@ describe('who is to blame', () => {
     expect(events.of('key-recovered')).toHaveLength(events.of('key-disabled').length)
   })
 
+  it('for 401 on keys that had worked, while others do: the keys, all the same', async () => {
+    let isRevoked = false
+    const { fetch, sent } = pool(key => new Response(null, { status: isRevoked && key < 'c' ? 401 : 200 }))
+    for (const _ of KEYS) await fetch(ORIGIN)
+    isRevoked = true
+    const statuses: number[] = []
+    for (let index = 0; index < 30; index++) {
+      statuses.push((await fetch(ORIGIN)).status)
+      vi.setSystemTime(Date.now() + 100)
+    }
+    expect(statuses.filter(status => status === 401).length).toBeLessThanOrEqual(1)
+    expect(fetch.pool.keys().map(({ state }) => state)).toEqual(['disabled', 'disabled', 'ready', 'ready', 'ready'])
+    expect(sent.slice(-10)).not.toContain('a')
+  })
+
+  it('for many keys that end at one time: each is tried, one in a while, and nobody who waits is sent away', async () => {
+    const { fetch, sent } = pool(key => (key < 'e' ? limited(600) : new Response('ok')), { maxWait: 10_000 })
+    const calls = Promise.all([fetch(ORIGIN), fetch(ORIGIN)])
+    await vi.advanceTimersByTimeAsync(9_000)
+    expect((await calls).map(({ status }) => status)).toEqual([200, 200])
+    expect(new Set(sent)).toEqual(new Set(KEYS))
+  })
+
   it('for 401 on keys that nobody has seen working: the keys, till one is found that does', async () => {
     const { fetch, sent } = pool(key => new Response(null, { status: key === 'd' ? 200 : 401 }))
     expect((await fetch(ORIGIN)).status).toBe(200)

@@ -135,6 +135,30 @@ describe('scope', () => {
     expect(fetch.pool.keys()[0]!.parts.map(({ name }) => name)).toEqual(['GET /channels/*/messages', 'GET /users/*'])
   })
 
+  it('keeps what it knows of any number of routes while they rest', async () => {
+    const server = await loopback(() => limited('30'))
+    const fetch = wrapFetch(globalThis.fetch, {
+      scope: ({ url }) => url,
+      origins: server.url,
+      keys: ['a'],
+      maxWait: '60s',
+      cache: false,
+    })
+    const stop = new AbortController()
+    const calls = Array.from({ length: 300 }, (_, index) =>
+      fetch(`${server.url}/${index}`, { signal: stop.signal }).catch(() => {}),
+    )
+    await new Promise(resolve => setTimeout(resolve, 1_500))
+    expect(server.received).toHaveLength(300)
+    stop.abort()
+    await Promise.all(calls)
+  })
+
+  it('that gives no name is told so', async () => {
+    const fetch = wrapFetch(globalThis.fetch, { scope: (() => 5) as never, origins: 'https://a.example', keys: ['a'] })
+    await expect(fetch('https://a.example')).rejects.toThrow("Option 'scope': expected a function that gives a name")
+  })
+
   it('may be a function, which names what shares a limit', async () => {
     const server = await loopback(({ key, url }) => (key === 'a' && url.includes('eu') ? limited('30') : {}))
     const fetch = wrapFetch(globalThis.fetch, {

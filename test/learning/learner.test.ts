@@ -92,6 +92,38 @@ describe('fields on answers', () => {
     expect(refused).toBeLessThanOrEqual(90)
   })
 
+  it('that show plenty do not explain a refusal: the key rests for that, and not till their reset', () => {
+    let count = 0
+    const headers = { 'x-ratelimit-limit': '5000', 'x-ratelimit-remaining': '4990', 'x-ratelimit-reset': '1800' }
+    const server = { admit: () => ({ passes: ++count % 20 !== 0, headers }) }
+    const { passed, took } = simulate({ server, requests: 200, until: 60_000 })
+    expect(passed).toBe(200)
+    expect(took).toBeLessThan(40_000)
+  })
+
+  it('that say that nothing is left, of a server that lets all pass, are soon not believed', () => {
+    for (const headers of [
+      { 'x-ratelimit-limit': '100', 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '86400' },
+      { ratelimit: '"day";r=0;t=3600', 'ratelimit-policy': '"day";q=100;w=86400' },
+      { 'x-ratelimit-remaining': '0' },
+      { 'x-ratelimit-remaining': '0', 'x-ratelimit-limit': '0' },
+    ] as Record<string, string>[]) {
+      const { passed, took } = simulate({
+        server: { admit: () => ({ passes: true, headers }) },
+        requests: 500,
+        until: 60_000,
+      })
+      expect(passed).toBe(500)
+      expect(took).toBeLessThan(20_000)
+    }
+  })
+
+  it('of a trial or a subscription are no limits', () => {
+    const headers = { 'x-trial-days-remaining': '0', 'x-credits-remaining': '0' }
+    const { took } = simulate({ server: { admit: () => ({ passes: true, headers }) }, requests: 500 })
+    expect(took).toBeLessThan(2_000)
+  })
+
   it('that make no sense do not stop it', () => {
     const nonsense: Record<string, string>[] = [
       { 'x-ratelimit-remaining': '0' },
@@ -161,6 +193,22 @@ describe('refusals, where there are no fields', () => {
     const shrinks = slidingServer(ms => (ms < 5_000 ? 80 : 20), 1000, told)
     const after = simulate({ server: shrinks, requests: 700 })
     expect(after.refused / 700).toBeLessThan(0.15)
+  })
+
+  it.each([
+    ['nothing', nothing],
+    ['a second', ({ passes }: { passes: boolean }) => (passes ? {} : { 'retry-after': '1' })],
+  ] as const)('of an outage that looks like a limit, and says %s, are forgotten when it is over', (_, tell) => {
+    let first: number | undefined
+    const server = {
+      admit(now: number) {
+        first ??= now
+        const passes = now === first || now - first > 20_000
+        return { passes, headers: tell({ passes }) as Record<string, string> }
+      },
+    }
+    const { passedAt } = simulate({ server, requests: 20_000, until: 120_000 })
+    expect(passedAt.filter(at => at < 60_000).length).toBeGreaterThan(5_000)
   })
 
   it('of a server that refuses everything for a while are outlasted', () => {
