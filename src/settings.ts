@@ -13,7 +13,9 @@ import type {
   Strategy,
   StrategyName,
 } from './options.js'
-import { check, keySchema, keysSchema, optionsSchema, UNSENDABLE } from './options-schema.js'
+import { check } from './schema/check.js'
+import { keySchema, keysSchema, optionsSchema } from './schema/options-schema.js'
+import { UNSENDABLE } from './schema/parts.js'
 import { Secret } from './secret.js'
 import type { LimitedBy, Provider } from './signals/provider.js'
 import { PROVIDERS, type ProviderName } from './signals/providers/index.js'

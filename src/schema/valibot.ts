@@ -1,0 +1,2 @@
+/** The validator, taken in at one place. */
+export * as v from 'valibot'
