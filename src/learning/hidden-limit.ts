@@ -8,6 +8,8 @@ const BACKOFF = { first: 50, factor: 1.5, slowFrom: 1_000, slowFactor: 2, longes
 const WINDOW = 1_000
 /** So many times as long as the time between requests is long. */
 const LONG_BESIDE = 20
+/** A shorter rest, in milliseconds, is that of a pace. */
+const SHORTEST_WINDOW = 150
 /** How long a window must be to be put to the test, how soon that is (a part of it), and at least, in milliseconds. */
 const WORTH_PROBING = 4_000
 const PROBES = 6
@@ -145,7 +147,7 @@ export class HiddenLimit {
     const isWindow =
       rest >= WINDOW ||
       (this.meter instanceof ProbedWindow && rest >= this.meter.per / 2) ||
-      (this.#isFirst && rest >= LONG_BESIDE * spacing)
+      (this.#isFirst && rest >= SHORTEST_WINDOW && rest >= LONG_BESIDE * spacing)
     if (isWindow) {
       // Where nobody says it, the window has ended at some time after the last refusal.
       const isExact = told !== undefined && told % 1000 !== 0
