@@ -10,7 +10,6 @@ import { formatDuration } from './duration.js'
 import { InvalidOptionError, KeypoolError, KeypoolTimeoutError } from './errors.js'
 import { countingWait, type Exchange } from './exchange.js'
 import type { Explanation } from './explanation.js'
-import { createAuthoriser } from './http/authorise.js'
 import { type Call, readCall } from './http/call.js'
 import { type CacheLayerOptions, cacheLayer } from './layers/cache.js'
 import { followRedirects } from './layers/redirect.js'
@@ -226,8 +225,7 @@ function layersOf(
 ) {
   const { auth, provider, maxWait, onExhausted } = settings
   const now = () => clock.now()
-  const authoriser = typeof auth === 'function' ? undefined : createAuthoriser(auth)
-  const strip = authoriser?.strip ?? (url => url)
+  const { authoriser, strip } = engine
   const urlOf = (call: Call) => engine.publicUrlOf(call.url)
   const { demandFor } = demands({ engine, settings, now, urlOf })
 

@@ -47,7 +47,8 @@ export class HiddenLimit {
   #misses = 0
   #lastMissAt = 0
   #leastPer = 0
-  #lastGrowth: { readonly before: { readonly per: number; readonly limit: number } } | undefined
+  /** What the window was before it last grew. */
+  #beforeGrowth: { readonly per: number; readonly limit: number } | undefined
   #isFirst = true
   #rate = 0
   #found = { passed: 0, time: 0 }
@@ -220,7 +221,7 @@ export class HiddenLimit {
     }
     meter.grow(meter.limit)
     meter.probeAfter = Math.max(SHORTEST_PROBE, meter.probeAfter / 2)
-    this.#lastGrowth = undefined
+    this.#beforeGrowth = undefined
   }
 
   #forget(): void {
@@ -237,7 +238,7 @@ export class HiddenLimit {
   }
 
   #shrinkBack(meter: ProbedWindow, rest: number): void {
-    const before = this.#lastGrowth?.before
+    const before = this.#beforeGrowth
     if (before) {
       meter.resize(before.per)
       meter.grow(before.limit - meter.limit)
@@ -248,7 +249,7 @@ export class HiddenLimit {
       this.#leastPer = meter.per + rest
       meter.resize(this.#leastPer)
     }
-    this.#lastGrowth = undefined
+    this.#beforeGrowth = undefined
     this.#growth = GROWTH.sure
     this.#grown = 0
     this.#passedSince = 0
@@ -286,7 +287,7 @@ export class HiddenLimit {
       this.#growth * 2 ** steps,
     )
     if (isWindow) {
-      this.#lastGrowth = { before: { per: meter.per, limit: meter.limit } }
+      this.#beforeGrowth = { per: meter.per, limit: meter.limit }
       const more = Math.floor(meter.limit * growth)
       if (meter.per > this.#leastPer) meter.resize(Math.max(this.#leastPer, meter.per * (1 - growth / 2)))
       else if (more >= 1) meter.grow(more)

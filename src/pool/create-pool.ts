@@ -2,7 +2,7 @@ import type { Clock } from '../clock.js'
 import { formatDuration } from '../duration.js'
 import { type KeyCause, KeyPoolExhaustedError, KeypoolError } from '../errors.js'
 import type { Emit, KeyPoolEvents } from '../events.js'
-import { createAuthoriser } from '../http/authorise.js'
+import { type Authoriser, createAuthoriser } from '../http/authorise.js'
 import { publicUrl } from '../http/public-url.js'
 import { Counters, type PoolStats } from '../insight/counters.js'
 import { diagnose } from '../insight/diagnose.js'
@@ -40,6 +40,10 @@ export interface Engine {
   readonly lessons: Lessons
   /** Says which key a request would get, and when, without taking one. */
   readonly preview: ReturnType<typeof previews>
+  /** Puts keys in and takes them out; `undefined` where `auth` is a function of the user's. */
+  readonly authoriser: Authoriser | undefined
+  /** A URL without whatever stands in a key's place. */
+  strip(url: string): string
   /** A URL as events may show it. */
   publicUrlOf(url: string): string
   readonly traits: Traits
@@ -135,7 +139,8 @@ export function createPool(settings: Settings, clock: Clock): Engine {
       known ?? (limits.length > 0 || isParted),
     ),
   )
-  const strip = typeof settings.auth === 'function' ? (url: string) => url : createAuthoriser(settings.auth).strip
+  const authoriser = typeof settings.auth === 'function' ? undefined : createAuthoriser(settings.auth)
+  const strip = authoriser?.strip ?? ((url: string) => url)
   const publicUrlOf = (url: string) => publicUrl(url, strip, text => registry.isValue(text))
   const warnNear = nearExhaustion(emit, settings.alert, now)
   const source = keysFrom(settings, registry, () => scheduler.serve())
@@ -234,6 +239,8 @@ export function createPool(settings: Settings, clock: Clock): Engine {
     emit,
     lessons,
     preview: previews({ keyring, gates, now, ahead: rank => scheduler.ahead(rank) }),
+    authoriser,
+    strip,
     publicUrlOf,
     traits: {
       costs: () => registry.costs,
