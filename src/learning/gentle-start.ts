@@ -30,7 +30,8 @@ export class GentleStart {
     this.#grownAt = now
     this.#allowed *= 2
     if (this.#allowed >= ENOUGH) this.open()
-    return now
+    // After a restart more may be on their way than are allowed again by now.
+    return onTheirWay < this.#allowed ? now : now + DOUBLING
   }
 
   /** Begins anew, unless nothing was to be found out. */

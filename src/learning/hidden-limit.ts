@@ -46,6 +46,7 @@ export class HiddenLimit {
   /** Refusals since a request last passed. */
   #misses = 0
   #lastMissAt = 0
+  #missBeforeAt = 0
   #leastPer = 0
   /** What the window was before it last grew. */
   #beforeGrowth: { readonly per: number; readonly limit: number } | undefined
@@ -88,6 +89,7 @@ export class HiddenLimit {
       this.#misses++
       // The first of several in a row is the moment at which nothing was left.
       this.#refusal = { at: this.#refusal?.at ?? now, told }
+      this.#missBeforeAt = this.#lastMissAt
       this.#lastMissAt = now
     }
     return this.#backoff()
@@ -102,8 +104,12 @@ export class HiddenLimit {
 
   /** A request has passed. */
   succeeded(sentAt: number, now: number, passed: number): void {
-    // One that was on its way when another was refused says nothing of what is left now.
-    if (this.#refusal && sentAt <= this.#lastMissAt) return
+    if (this.#refusal && sentAt <= this.#lastMissAt) {
+      // One that was on its way when another was refused says nothing of what is left now; but that something was there
+      // between that refusal and the one before it, so that they are not one after another.
+      if (sentAt > this.#missBeforeAt) this.#misses = Math.min(this.#misses, 1)
+      return
+    }
     if (this.meter instanceof ProbedWindow) this.#learnFromProbe(this.meter, sentAt)
     const told = this.#refusal?.told
     if (told !== undefined && now < this.#lastMissAt + told) {

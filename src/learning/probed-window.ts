@@ -18,6 +18,8 @@ export class ProbedWindow extends SlidingWindow {
     const probeAt = this.#fullSince + this.probeAfter
     if (this.probedAt !== undefined || probeAt >= at) return at
     if (now < probeAt) return Math.ceil(probeAt)
+    // A window that has shrunk owes what left before that: one more would not be enough.
+    if (this.book.reservoir + 1 < weight) return at
     this.probedAt = now
     this.grow(1)
     return now

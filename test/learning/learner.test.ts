@@ -1,7 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { GentleStart } from '../../src/learning/gentle-start.js'
+import { HiddenLimit } from '../../src/learning/hidden-limit.js'
 import { ServerClock } from '../../src/learning/server-clock.js'
+import { permitBooks } from '../../src/limiter/permit-book.js'
 import { bucketServer, fixedServer, simulate, slidingServer } from '../helpers/simulation.js'
 
 const nothing = () => ({})
@@ -182,6 +184,42 @@ describe('refusals, where there are no fields', () => {
     const { took, refused } = simulate({ server: server(), requests })
     expect(requests / (took / 1000) / rate).toBeGreaterThan(pace)
     expect(refused / requests).toBeLessThanOrEqual(refusals + 4 / requests)
+  })
+
+  it('that come in any order with answers are found to be of one pace, however the process or the server stalls', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0, max: 40 }), { minLength: 40, maxLength: 40 }), delays => {
+        let count = 0
+        // Most answers are fast, some take far longer than the next permit.
+        const latency = () => {
+          const delay = delays[count++ % delays.length]!
+          return delay < 36 ? delay / 4 : delay * 6
+        }
+        const { passed, refused } = simulate({ server: bucketServer(50, 10, told), requests: 500, latency })
+        expect(passed).toBe(500)
+        expect(refused / passed).toBeLessThan(0.15)
+      }),
+      { numRuns: 60 },
+    )
+  })
+
+  it('are no outage where something passed between them, even if its answer came after the next refusal', () => {
+    const limit = new HiddenLimit(permitBooks())
+    let passed = 0
+    limit.begin(0)
+    // Two refusals, and nothing that passed between them.
+    limit.refused(10, 5, true)
+    limit.beforeTake(16, passed)
+    limit.refused(20, 5, true)
+    // From here on one passes in each 20 ms, and one more is refused before that is known.
+    for (let at = 26; at < 1_000; at += 20) {
+      limit.beforeTake(at, passed)
+      passed++
+      limit.refused(at + 2, 17, true)
+      limit.succeeded(at, at + 5, passed)
+    }
+    expect(limit.meter?.limit).toBeGreaterThan(40)
+    expect(limit.meter?.limit).toBeLessThan(60)
   })
 
   it('follow a limit that grows, and one that shrinks', () => {
