@@ -182,6 +182,11 @@ export interface CacheOptions {
   methods?: readonly ('GET' | 'HEAD' | 'POST')[] | undefined
   /** Which requests may be answered from the cache or stored; all of `methods` by default. */
   only?: ((request: RequestSummary) => boolean) | undefined
+  /**
+   * Who shares responses: the keys of the whole `'pool'`, or those of each `'group'` among themselves (a key without a
+   * group alone), where their answers differ. @default 'pool'
+   */
+  tenants?: 'pool' | 'group' | undefined
   /** Where responses are kept. @default memory, bounded by `maxBytes` and `maxEntries` */
   store?: CacheStore | undefined
   /** The memory store's bound in bytes. @default 50 MiB */

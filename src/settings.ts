@@ -62,6 +62,7 @@ export interface CacheSettings {
   readonly ttl: number | undefined
   readonly methods: ReadonlySet<string>
   readonly only: ((request: RequestSummary) => boolean) | undefined
+  readonly tenants: 'pool' | 'group'
   readonly store: CacheStore | undefined
   readonly maxBytes: number
   readonly maxEntries: number
@@ -190,6 +191,7 @@ function resolveCache(
     ttl: given.ttl,
     methods: new Set(given.methods ?? ['GET', 'HEAD']),
     only: given.only,
+    tenants: given.tenants ?? 'pool',
     store: given.store,
     maxBytes: given.maxBytes ?? 50 * 1024 * 1024,
     maxEntries: given.maxEntries ?? 1000,

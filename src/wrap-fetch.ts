@@ -3,6 +3,7 @@ import { memoryStore } from './cache/memory-store.js'
 import { type CacheForecast, cacheForecasts, cachePlans } from './cache/plan.js'
 import { ResponseCache } from './cache/response-cache.js'
 import { SingleFlight } from './cache/single-flight.js'
+import { ONE_TENANT, type Tenants } from './cache/tenants.js'
 import { abortable, type Clock, systemClock } from './clock.js'
 import { type Deadline, startDeadline } from './deadline.js'
 import { describe } from './describe.js'
@@ -18,6 +19,7 @@ import { schedule } from './layers/schedule.js'
 import { transport } from './layers/transport.js'
 import type { Options } from './options.js'
 import { createPool, type Engine } from './pool/create-pool.js'
+import type { Demand } from './pool/demand.js'
 import { demands } from './pool/demands.js'
 import type { KeyPool } from './pool/key-pool.js'
 import type { Lease } from './pool/lease.js'
@@ -265,20 +267,36 @@ function layersOf(
         : undefined
   const keys = cacheKeys(strip, authHeader)
   const { store, maxBytes, maxEntries, maxBodyBytes, ...defaults } = settings.cache
+  const tenants = settings.cache.tenants === 'pool' ? ONE_TENANT : groupTenants(engine, demandFor, now)
   const cache = new ResponseCache({
     store: store ?? memoryStore({ maxBytes, maxEntries, now }),
-    ...{ keys, defaults, maxBodyBytes, clock },
+    ...{ keys, tenants, defaults, maxBodyBytes, clock },
     scrub: (text, keyId) => engine.registry.scrub(text, keyId),
     storeFailed: () => {
       engine.counters.cache.storeErrors++
     },
   })
   const flights = new SingleFlight(clock)
-  const plan = cachePlans({ settings: settings.cache, keys, urlOf })
+  const plan = cachePlans({ settings: settings.cache, keys, tenants, urlOf })
   const forecast = cacheForecasts(plan, { cache, flights, now })
-  const layer = cacheLayer({ engine, clock, settings: settings.cache, cache, keys, plan, flights, background, urlOf })
+  const layer = cacheLayer({
+    ...{ engine, clock, settings: settings.cache, cache, keys, tenants, plan, flights, background, urlOf },
+  })
   const explainPooled = async (exchange: Exchange) => explainUncached(exchange, await forecast(exchange.call))
   return { send: layer(retried), urlOf, explainPooled }
+}
+
+/** The keys of each group are a tenant of their own: a call is that one's whose key it would go out with. */
+function groupTenants(
+  { preview, registry }: Engine,
+  demandFor: (exchange: Exchange, patience: number) => Demand,
+  now: () => number,
+): Tenants {
+  const ofKey = (keyId: string | null) => (keyId === null ? '' : (registry.groupOf(keyId) ?? `key ${keyId}`))
+  return {
+    of: call => ofKey(preview(demandFor(newExchange(call, undefined, now()), 0), 'off').keyId),
+    ofKey,
+  }
 }
 
 function newExchange(call: Call, signal: AbortSignal | undefined, startedAt: number): Exchange {

@@ -11,12 +11,16 @@ export interface CacheKeys {
   keyOf(call: Call): string | undefined | Promise<string | undefined>
   /** The key that a GET of this URL would have. */
   keyOfUrl(url: string, method?: 'GET' | 'HEAD'): string
-  /** What a response to this call, varying by these fields, is told apart by. */
-  variantOf(call: Call, vary: readonly string[]): string | Promise<string>
+  /**
+   * What a response to this call, varying by these fields, is told apart by.
+   *
+   * @param tenant - whose response it is; empty where all keys are of one tenant
+   */
+  variantOf(call: Call, vary: readonly string[], tenant: string): string | Promise<string>
   /** The stored response that was selected by what this call says. */
-  select(record: CacheRecord, call: Call): CacheEntry | undefined | Promise<CacheEntry | undefined>
+  select(record: CacheRecord, call: Call, tenant: string): CacheEntry | undefined | Promise<CacheEntry | undefined>
   /** Equal for calls that nothing tells apart. */
-  flightOf(key: string, call: Call): string
+  flightOf(key: string, call: Call, tenant: string): string
 }
 
 /**
@@ -27,11 +31,12 @@ export function cacheKeys(strip: (url: string) => string, authHeader: string | u
   const credentials = CREDENTIALS.filter(name => name !== authHeader)
   const keyOfUrl = (url: string, method: 'GET' | 'HEAD' = 'GET') => `${method} ${strip(withoutHash(url))}`
 
-  function variantOf(call: Call, vary: readonly string[]): string | Promise<string> {
+  function variantOf(call: Call, vary: readonly string[], tenant: string): string | Promise<string> {
     const { headers } = call
     const told = vary
       .filter(name => name !== authHeader && !credentials.includes(name))
-      .map(name => `${name}: ${normalise(headers.get(name))}`)
+      .map(name => `${name}: ${normalise(name, headers.get(name))}`)
+      .concat(tenant === '' ? [] : `of ${tenant}`)
       .join('\n')
     if (!credentials.some(name => headers.has(name))) return told
     return hash(new TextEncoder().encode(JSON.stringify(credentials.map(name => headers.get(name))))).then(
@@ -49,19 +54,19 @@ export function cacheKeys(strip: (url: string) => string, authHeader: string | u
         return `POST ${strip(withoutHash(call.url))} ${call.headers.get('content-type') ?? contentTypeOf(call.body)} ${await hash(bytes)}`
       })
     },
-    select(record, call) {
+    select(record, call, tenant) {
       const index = record.findIndex(entry => entry.vary.length > 0 || entry.variant !== '')
-      if (index < 0 && !credentials.some(name => call.headers.has(name))) return record[0]
-      return selectSlowly(record, call)
+      if (index < 0 && tenant === '' && !credentials.some(name => call.headers.has(name))) return record[0]
+      return selectSlowly(record, call, tenant)
     },
-    flightOf(key, { headers }) {
+    flightOf(key, { headers }, tenant) {
       const told = [...headers].filter(([name]) => name !== authHeader)
-      return told.length === 0 ? key : `${key}\n${JSON.stringify(told)}`
+      return told.length === 0 && tenant === '' ? key : `${key}\n${JSON.stringify([tenant, told])}`
     },
   }
 
-  async function selectSlowly(record: CacheRecord, call: Call): Promise<CacheEntry | undefined> {
-    for (const entry of record) if ((await variantOf(call, entry.vary)) === entry.variant) return entry
+  async function selectSlowly(record: CacheRecord, call: Call, tenant: string): Promise<CacheEntry | undefined> {
+    for (const entry of record) if ((await variantOf(call, entry.vary, tenant)) === entry.variant) return entry
     return undefined
   }
 }
@@ -77,14 +82,24 @@ function withoutHash(url: string): string {
   return index < 0 ? url : url.slice(0, index)
 }
 
-/** White space does not tell variants apart (RFC 9111 section 4.1). */
-function normalise(value: string | null): string {
-  return value === null
-    ? ''
-    : value
-        .trim()
-        .replace(/\s*,\s*/g, ', ')
-        .replace(/\s+/g, ' ')
+/** Lists of what a client would have, in whatever order and case; the weights tell what it would rather have (RFC 9110 section 12.4.2). */
+const WEIGHTED = new Set(['accept', 'accept-charset', 'accept-encoding', 'accept-language'])
+
+/** White space does not tell variants apart, nor what the field's own definition makes the same (RFC 9111 section 4.1). */
+function normalise(name: string, value: string | null): string {
+  if (value === null) return ''
+  if (WEIGHTED.has(name) && !value.includes('"')) {
+    return value
+      .toLowerCase()
+      .split(',')
+      .map(member => member.replace(/\s+/g, ''))
+      .sort()
+      .join(', ')
+  }
+  return value
+    .trim()
+    .replace(/\s*,\s*/g, ', ')
+    .replace(/\s+/g, ' ')
 }
 
 async function hash(bytes: Uint8Array<ArrayBuffer>): Promise<string> {

@@ -1,7 +1,7 @@
-import CachePolicy from 'http-cache-semantics'
 import { parseHttpDate } from '../signals/http-date.js'
 import { type CacheControl, millisecondsOf, parseCacheControl } from './cache-control.js'
 import type { CacheEntry } from './cache-store.js'
+import { freshFor } from './policy.js'
 
 /** What is to be known of a response to judge it; the body comes later. */
 export interface Received {
@@ -27,27 +27,18 @@ export type Freshness = Pick<
 
 /** How fresh a response is, by RFC 9111 section 4.2 as a private cache reads it; `undefined` if it may not be stored. */
 export function freshnessOf(received: Received, defaults: FreshnessDefaults): Freshness | undefined {
-  const control = parseCacheControl(received.headers.get('cache-control'))
+  const { status, headers, receivedAt } = received
+  const control = parseCacheControl(headers.get('cache-control'))
   // Partial content is not put together here, and a redirect is followed anew by each request.
-  if (
-    received.status === 206 ||
-    (received.status >= 300 && received.status < 400) ||
-    received.headers.get('vary')?.includes('*')
-  )
-    return undefined
-  const policy = new CachePolicy(
-    // POST is stored by the user's word alone, which the library can't know.
-    { method: received.method === 'HEAD' ? 'HEAD' : 'GET', url: '', headers: plain(received.requestHeaders) },
-    { status: received.status, headers: plain(received.headers) },
-    { shared: false },
-  )
-  if (!policy.storable()) return undefined
-  const always =
-    'no-cache' in control || (received.headers.get('pragma') === 'no-cache' && !received.headers.has('cache-control'))
-  const own = always ? 0 : policy.maxAge() * 1000
+  if (status === 206 || (status >= 300 && status < 400) || headers.get('vary')?.includes('*')) return undefined
+  const fresh = freshFor({ ...received, control })
+  if (fresh === undefined) return undefined
+  const age = ageFieldOf(headers)
+  const always = 'no-cache' in control || (headers.get('pragma') === 'no-cache' && !headers.has('cache-control'))
+  const own = always || age === 'invalid' ? 0 : fresh
   return {
-    receivedAt: received.receivedAt,
-    initialAge: initialAgeOf(received),
+    receivedAt,
+    initialAge: initialAgeOf(received, age === 'invalid' ? undefined : age),
     lifetime: own === 0 && mayTakeTtl(received, control) ? (defaults.ttl ?? 0) : own,
     revalidate: always ? 'always' : 'must-revalidate' in control ? 'when-stale' : 'may-be-stale',
     staleWhileRevalidate: millisecondsOf(control, 'stale-while-revalidate') ?? defaults.staleWhileRevalidate,
@@ -66,14 +57,22 @@ function mayTakeTtl({ status, headers }: Received, control: CacheControl): boole
   )
 }
 
+/**
+ * The `Age` field, in milliseconds (RFC 9111 section 5.1). One that is no single whole number leaves open how old the
+ * response is, and what is invalid of freshness is best taken for stale (section 4.2.1).
+ */
+function ageFieldOf(headers: Headers): number | 'invalid' | undefined {
+  const field = headers.get('age')
+  if (field === null) return undefined
+  return /^\s*\d+\s*$/.test(field) ? Math.min(Number(field), 2 ** 31) * 1000 : 'invalid'
+}
+
 /** RFC 9111 section 4.2.3, up to the moment of receipt. */
-function initialAgeOf({ headers, requestedAt, receivedAt }: Received): number {
+function initialAgeOf({ headers, requestedAt, receivedAt }: Received, age: number | undefined): number {
   const date = parseHttpDate(headers.get('date') ?? '', receivedAt)
   const apparent = date === undefined ? 0 : Math.max(0, receivedAt - date)
-  const age = /^\d+/.exec(headers.get('age') ?? '')?.[0]
-  const corrected = Number(age ?? 0) * 1000 + (receivedAt - requestedAt)
   // Dates have whole seconds: an apparent age of less than one says nothing.
-  return Math.max(apparent < 1000 ? 0 : apparent, age === undefined ? 0 : corrected)
+  return Math.max(apparent < 1000 ? 0 : apparent, age === undefined ? 0 : age + (receivedAt - requestedAt))
 }
 
 /** How old a stored response is now. */
@@ -95,8 +94,4 @@ const KEPT = 7 * 86_400_000
 
 export function hasValidator({ headers }: Pick<CacheEntry, 'headers'>): boolean {
   return headers.some(([name]) => name === 'etag' || name === 'last-modified')
-}
-
-function plain(headers: Headers): Record<string, string> {
-  return Object.fromEntries(headers)
 }

@@ -5,6 +5,7 @@ import { ageOf } from './freshness.js'
 import type { ResponseCache } from './response-cache.js'
 import { type CacheWish, decideReuse, wishOf } from './reuse.js'
 import type { SingleFlight } from './single-flight.js'
+import type { Tenants } from './tenants.js'
 
 /** What the cache is to do about a call. */
 export type CachePlan =
@@ -12,29 +13,40 @@ export type CachePlan =
   | { readonly kind: 'uncached' }
   /** The call does not want it. */
   | { readonly kind: 'bypassed' }
-  /** To be looked for under this key; `flightName` is what equal calls have in common. */
-  | { readonly kind: 'cached'; readonly wish: CacheWish; readonly key: string; readonly flightName: string }
+  | CachedPlan
+
+/** To be looked for in the cache. */
+export interface CachedPlan {
+  readonly kind: 'cached'
+  readonly wish: CacheWish
+  readonly key: string
+  /** Whose answer may serve it. */
+  readonly tenant: string
+  /** What equal calls have in common. */
+  readonly flightName: string
+}
 
 export interface CachePlansOptions {
   readonly settings: CacheSettings
   readonly keys: CacheKeys
+  readonly tenants: Tenants
   urlOf(call: Call): string
 }
 
 /** Decides what the cache is to do about calls. */
-export function cachePlans({ settings, keys, urlOf }: CachePlansOptions): (call: Call) => Promise<CachePlan> {
+export function cachePlans({ settings, keys, tenants, urlOf }: CachePlansOptions): (call: Call) => Promise<CachePlan> {
   return async call => {
-    // Redirects that the caller wants to see, and digests, are for the answer of the server itself.
-    const isPlain = call.redirect === 'follow' && !call.rest.integrity
     const isCached =
-      isPlain &&
+      // Digests are for the answer of the server itself.
+      !call.rest.integrity &&
       settings.methods.has(call.method) &&
       settings.only?.({ method: call.method, url: urlOf(call) }) !== false
     if (!isCached) return { kind: 'uncached' }
     const wish = wishOf(call.cache, call.headers)
     const key = wish.mode === 'no-store' ? undefined : await keys.keyOf(call)
     if (key === undefined) return { kind: 'bypassed' }
-    return { kind: 'cached', wish, key, flightName: keys.flightOf(key, call) }
+    const tenant = tenants.of(call)
+    return { kind: 'cached', wish, key, tenant, flightName: keys.flightOf(key, call, tenant) }
   }
 }
 
@@ -50,9 +62,10 @@ export function cacheForecasts(
     const planned = await plan(call)
     if (planned.kind === 'uncached') return 'off'
     if (planned.kind === 'bypassed' || planned.wish.mode === 'reload') return 'bypassed'
-    const { wish, key, flightName } = planned
-    const entry = await cache.find(key, call)
+    const { wish, key, tenant, flightName } = planned
+    const entry = await cache.find(key, call, tenant)
     const reuse = entry && decideReuse(entry, wish, now())
+    if (wish.range !== undefined && !(reuse?.kind === 'serve' && cache.partOf(entry!, wish.range))) return 'bypassed'
     if (reuse?.kind === 'serve') return ageOf(entry!, now()) < entry!.lifetime ? 'fresh' : 'stale'
     if (reuse?.kind === 'serve-stale') return 'stale'
     if (wish.mode === 'default' && flights.isUnderWay(flightName)) return 'joined'

@@ -6,8 +6,10 @@ import { type CacheKeys, varyOf } from './cache-key.js'
 import type { CacheEntry, CacheRecord, CacheStore } from './cache-store.js'
 import { isCacheRecord } from './check-record.js'
 import { ageOf, type FreshnessDefaults, freshnessOf, hasValidator, usefulFor } from './freshness.js'
+import { parseRange } from './range.js'
 import { storableHeaders, updatedHeaders } from './reuse.js'
-import type { Flight } from './single-flight.js'
+import type { Flight, Landing } from './single-flight.js'
+import type { Tenants } from './tenants.js'
 
 /** How long a store may take to answer, in milliseconds. */
 const PATIENCE = 1_000
@@ -22,6 +24,7 @@ export interface ResponseCacheOptions {
   readonly defaults: FreshnessDefaults
   readonly maxBodyBytes: number
   readonly clock: Clock
+  readonly tenants: Tenants
   /** Takes the value of the key with this id out of a text. */
   scrub(text: string, keyId: string | null): string
   /** The store has failed; the request goes on without it. */
@@ -32,6 +35,8 @@ export interface ResponseCacheOptions {
 export interface Provenance {
   readonly call: Call
   readonly key: string
+  /** Whose answer the call would take. */
+  readonly tenant: string
   readonly keyId: string | null
   readonly requestedAt: number
 }
@@ -47,9 +52,9 @@ export class ResponseCache {
   }
 
   /** The stored response for a call, if there is one. */
-  async find(key: string, call: Call): Promise<CacheEntry | undefined> {
+  async find(key: string, call: Call, tenant: string): Promise<CacheEntry | undefined> {
     const record = await this.#read(key)
-    return record && this.#options.keys.select(record, call)
+    return record && this.#options.keys.select(record, call, tenant)
   }
 
   /**
@@ -62,9 +67,12 @@ export class ResponseCache {
       flight.land({ kind: 'unshared' })
       return response
     }
+    // What another tenant's key has brought is not for those who wait.
+    const isTheirs = this.#options.tenants.ofKey(from.keyId) === from.tenant
+    const landed = (whole: CacheEntry): Landing => (isTheirs ? { kind: 'shared', entry: whole } : { kind: 'unshared' })
     if (response.body === null) {
       this.#add(from.key, entry, flight)
-      flight.land({ kind: 'shared', entry })
+      flight.land(landed(entry))
       return response
     }
     // It may have no end: those who wait must not wait for that.
@@ -95,7 +103,7 @@ export class ResponseCache {
         const whole = { ...entry, body: concat(chunks, size) }
         giveUp?.()
         this.#add(from.key, whole, flight)
-        flight.land({ kind: 'shared', entry: whole })
+        flight.land(landed(whole))
       },
       cut: () => drop('failed'),
     })
@@ -103,35 +111,90 @@ export class ResponseCache {
 
   /** A stored response that a 304 has confirmed, with what the 304 says anew. */
   confirm(entry: CacheEntry, response: Response, from: Provenance, flight: Flight): CacheEntry {
+    const confirmed = this.#renewed(entry, response, from)
+    if ('lifetime' in confirmed) {
+      this.#add(from.key, confirmed.entry, flight)
+    } else this.remove(from.key)
+    return confirmed.entry
+  }
+
+  /**
+   * What an answer to HEAD says of the stored answer to GET (RFC 9111 section 4.3.5): where they are of one
+   * representation it is as good as confirmed, else it is stale.
+   */
+  freshen(getKey: string, response: Response, from: Provenance): void {
+    this.#change(getKey, async () => {
+      const entry = await this.find(getKey, from.call, from.tenant)
+      if (!entry) return
+      if (!isOfOne(entry, response.headers)) {
+        await this.#put(getKey, { ...entry, lifetime: 0, staleWhileRevalidate: 0 })
+        return
+      }
+      const renewed = this.#renewed(entry, response, from)
+      if ('lifetime' in renewed) await this.#put(getKey, renewed.entry)
+      else await this.#options.store.delete(getKey)
+    })
+  }
+
+  /** An entry with the fields and the freshness of an answer that came without a body; without `lifetime`: not to be stored any more. */
+  #renewed(
+    entry: CacheEntry,
+    response: Response,
+    from: Provenance,
+  ): { entry: CacheEntry; lifetime: number } | { entry: CacheEntry } {
     const headers = updatedHeaders(entry.headers, this.#headersOf(response, from.keyId))
     const receivedAt = this.#options.clock.now()
+    const received = new Headers(headers)
+    // How old it is now is for this answer to say.
+    if (!response.headers.has('age')) received.delete('age')
     const freshness = freshnessOf(
       {
-        method: from.call.method,
+        method: 'GET',
         requestHeaders: from.call.headers,
         status: entry.status,
-        headers: new Headers(headers),
+        headers: received,
         requestedAt: from.requestedAt,
         receivedAt,
       },
       this.#options.defaults,
     )
-    if (!freshness) {
-      this.remove(from.key)
-      return { ...entry, headers, receivedAt, initialAge: 0 }
-    }
-    const confirmed = { ...entry, ...freshness, headers, keyId: from.keyId }
-    this.#add(from.key, confirmed, flight)
-    return confirmed
+    if (!freshness) return { entry: { ...entry, headers, receivedAt, initialAge: 0 } }
+    return { entry: { ...entry, ...freshness, headers, keyId: from.keyId }, lifetime: freshness.lifetime }
   }
 
   /** Makes a response of an entry, with its age (RFC 9111 section 5.1). */
   toResponse(entry: CacheEntry, method: string): Response {
+    const body = method === 'HEAD' || hasNullBody(entry.status) ? null : entry.body
+    return this.#respond(entry, { status: entry.status, statusText: entry.statusText, body, fields: [] })
+  }
+
+  /**
+   * The part of a stored response that a range asks for, as a 206 (RFC 9110 section 14, RFC 9111 section 3.4);
+   * `undefined` where the server must answer that itself: several ranges, one that is not there, or bytes that were
+   * decoded on their way in and are not those that the range counts.
+   */
+  partOf(entry: CacheEntry, range: string): Response | undefined {
+    const { body, status, headers } = entry
+    if (status !== 200 || body === null || headers.some(([name]) => name === 'content-encoding')) return undefined
+    const part = parseRange(range, body.byteLength)
+    if (!part) return undefined
+    const bytes = body.subarray(part.first, part.last + 1)
+    const fields: [string, string][] = [
+      ['content-range', `bytes ${part.first}-${part.last}/${body.byteLength}`],
+      ['content-length', String(bytes.byteLength)],
+    ]
+    return this.#respond(entry, { status: 206, statusText: 'Partial Content', body: bytes, fields })
+  }
+
+  #respond(
+    entry: CacheEntry,
+    made: { status: number; statusText: string; body: Uint8Array | null; fields: [string, string][] },
+  ): Response {
     const headers = new Headers(entry.headers as [string, string][])
     headers.set('age', String(Math.floor(ageOf(entry, this.#options.clock.now()) / 1000)))
-    const body = method === 'HEAD' || hasNullBody(entry.status) ? null : entry.body
-    const response = new Response(body as Uint8Array<ArrayBuffer> | null, { status: entry.status, headers })
-    return withFacts(response, { statusText: entry.statusText, url: entry.url, redirected: false, type: 'basic' })
+    for (const [name, value] of made.fields) headers.set(name, value)
+    const response = new Response(made.body as Uint8Array<ArrayBuffer> | null, { status: made.status, headers })
+    return withFacts(response, { statusText: made.statusText, url: entry.url, redirected: false, type: 'basic' })
   }
 
   remove(key: string): void {
@@ -163,15 +226,18 @@ export class ResponseCache {
 
   /** Stores an entry, after whatever is being stored for the same key: nobody waits for it. */
   #add(key: string, entry: CacheEntry, flight: Flight): void {
-    this.#change(key, async () => {
-      if (flight.outdated) return
-      const known = (await this.#read(key)) ?? []
-      const others = known.filter(each => each.variant !== entry.variant || each.vary.join() !== entry.vary.join())
-      const record = [entry, ...others].slice(0, VARIANTS)
-      const now = this.#options.clock.now()
-      const ttl = Math.max(...record.map(each => usefulFor(each, now)))
-      if (ttl > 0 && !flight.outdated) await this.#options.store.set(key, record, ttl)
-    })
+    this.#change(key, () => this.#put(key, entry, () => flight.outdated))
+  }
+
+  /** Puts an entry in the place of the one of its kind. */
+  async #put(key: string, entry: CacheEntry, isOutdated = () => false): Promise<void> {
+    if (isOutdated()) return
+    const known = (await this.#read(key)) ?? []
+    const others = known.filter(each => each.variant !== entry.variant || each.vary.join() !== entry.vary.join())
+    const record = [entry, ...others].slice(0, VARIANTS)
+    const now = this.#options.clock.now()
+    const ttl = Math.max(...record.map(each => usefulFor(each, now)))
+    if (ttl > 0 && !isOutdated()) await this.#options.store.set(key, record, ttl)
   }
 
   /** Changes to one key are made one after the other, or the second would undo the first. */
@@ -200,7 +266,7 @@ export class ResponseCache {
     const freshness = freshnessOf(received, this.#options.defaults)
     if (!freshness) return undefined
     const vary = varyOf(headers)
-    const variant = await this.#options.keys.variantOf(call, vary)
+    const variant = await this.#options.keys.variantOf(call, vary, this.#options.tenants.ofKey(keyId))
     const stored = storableHeaders(headers)
     return { variant, vary, status, statusText, headers: stored, url, body: null, keyId, ...freshness }
   }
@@ -216,6 +282,16 @@ export class ResponseCache {
     if (entry.revalidate !== 'always' && flight.waiting > 0) return true
     return hasValidator(entry) || usefulFor(entry, entry.receivedAt) > 0
   }
+}
+
+/** Whether an answer to HEAD is of the representation that is stored, by what it says of it. */
+function isOfOne({ headers, body }: CacheEntry, told: Headers): boolean {
+  const stored = new Headers(headers as [string, string][])
+  const length = told.get('content-length')
+  return (
+    ['etag', 'last-modified'].every(name => !told.has(name) || told.get(name) === stored.get(name)) &&
+    (length === null || length === (stored.get('content-length') ?? String(body?.byteLength ?? 0)))
+  )
 }
 
 /** A body that is known to be too large, or that is a stream of events, which ends when nobody knows. */

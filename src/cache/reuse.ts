@@ -8,6 +8,10 @@ export interface CacheWish {
   /** The fetch standard's cache mode, after the request's own headers have had their say. */
   readonly mode: RequestCache
   readonly control: CacheControl
+  /** Whether the mode is the caller's own header's, and not that of the call. */
+  readonly byHeader: boolean
+  /** The part of the representation that is asked for. */
+  readonly range: string | undefined
 }
 
 /** What to do with a stored response. */
@@ -23,23 +27,29 @@ const CONDITIONAL = ['if-none-match', 'if-modified-since', 'if-match', 'if-unmod
 /** Reads what a request says of caching: the mode, `Cache-Control`, `Pragma`, and conditions of its own. */
 export function wishOf(cache: RequestCache, headers: Headers): CacheWish {
   const control = parseCacheControl(headers.get('cache-control'))
-  // In any mode: a 304 to the caller's condition would say nothing about what is stored here.
-  if (CONDITIONAL.some(name => headers.has(name))) return { mode: 'no-store', control }
-  if (headers.has('range')) return { mode: 'no-store', control }
-  if ('no-store' in control) return { mode: 'no-store', control }
-  if (cache !== 'default') return { mode: cache, control }
-  if ('no-cache' in control) return { mode: 'no-cache', control }
+  const wish = (mode: RequestCache, byHeader = true): CacheWish => {
+    return { mode, control, byHeader, range: headers.get('range') ?? undefined }
+  }
+  // What is stored is served whatever the server would say of a condition.
+  if (cache === 'force-cache' || cache === 'only-if-cached') return wish(cache, false)
+  // In any other mode: a 304 to the caller's condition would say nothing about what is stored here.
+  if (CONDITIONAL.some(name => headers.has(name)) || 'no-store' in control) return wish('no-store')
+  if (cache !== 'default') return wish(cache, false)
+  if ('no-cache' in control) return wish('no-cache')
   // RFC 9111 section 5.4: only where there is no Cache-Control.
-  if (!headers.has('cache-control') && /no-cache/i.test(headers.get('pragma') ?? ''))
-    return { mode: 'no-cache', control }
-  return { mode: 'default', control }
+  if (!headers.has('cache-control') && /no-cache/i.test(headers.get('pragma') ?? '')) return wish('no-cache')
+  return wish('default', false)
 }
 
 /** Whether a stored response may serve a request (RFC 9111 section 4). */
-export function decideReuse(entry: CacheEntry, { mode, control }: CacheWish, now: number): Reuse {
+export function decideReuse(entry: CacheEntry, { mode, control, byHeader }: CacheWish, now: number): Reuse {
   if (mode === 'force-cache' || mode === 'only-if-cached') return { kind: 'serve' }
-  if (mode === 'no-cache' || entry.revalidate === 'always') return { kind: 'revalidate' }
   const age = ageOf(entry, now)
+  if (mode === 'no-cache' || entry.revalidate === 'always') {
+    // RFC 8246 section 2: a reload need not ask for what does not change while it is fresh; a caller's own header must.
+    const isImmutable = !byHeader && age < entry.lifetime && 'immutable' in controlOf(entry)
+    return { kind: isImmutable ? 'serve' : 'revalidate' }
+  }
   const asked = millisecondsOf(control, 'max-age')
   const left = Math.min(entry.lifetime, asked ?? Number.POSITIVE_INFINITY) - age
   if (left > 0 && left >= (millisecondsOf(control, 'min-fresh') ?? 0)) return { kind: 'serve' }
@@ -52,6 +62,10 @@ export function decideReuse(entry: CacheEntry, { mode, control }: CacheWish, now
     if (staleFor < entry.staleWhileRevalidate) return { kind: 'serve-stale' }
   }
   return { kind: 'revalidate' }
+}
+
+function controlOf({ headers }: CacheEntry): CacheControl {
+  return parseCacheControl(headers.find(([name]) => name === 'cache-control')?.[1] ?? null)
 }
 
 /** Whether a stale response may stand in for a failed revalidation: when it failed (RFC 5861 section 4), or could not be sent. */
@@ -73,17 +87,25 @@ const HOP_BY_HOP = new Set([
   'transfer-encoding',
   'upgrade',
 ])
-/** Fields of a 304 that say nothing of the stored body (RFC 9111 section 3.2). */
-const NOT_UPDATED = new Set(['content-length', 'content-encoding', 'content-range', 'content-type'])
+/**
+ * Fields of a 304, or of an answer to HEAD, that leave stored ones as they are (RFC 9111 section 3.2): those that belong
+ * to the bytes that are stored, which were decoded on their way in. A validator that differs would be another
+ * representation's (section 4.3.4).
+ */
+const NOT_UPDATED = new Set(['content-length', 'content-encoding', 'content-range', 'content-md5', 'etag'])
 
-/** The fields of a response that are stored. */
+/** The fields of a response that are stored: not those of one connection, nor what `Connection` names as such (RFC 9110 section 7.6.1). */
 export function storableHeaders(headers: Headers): [string, string][] {
-  return [...headers].filter(([name]) => !HOP_BY_HOP.has(name))
+  const named = new Set((headers.get('connection') ?? '').split(',').map(name => name.trim().toLowerCase()))
+  return [...headers].filter(([name]) => !HOP_BY_HOP.has(name) && !named.has(name))
 }
 
-/** Stored fields after a 304 (RFC 9111 section 3.2). */
+/** Stored fields after a 304, or an answer to HEAD (RFC 9111 sections 3.2 and 4.3.5). */
 export function updatedHeaders(stored: CacheEntry['headers'], update: Headers): [string, string][] {
-  const changed = storableHeaders(update).filter(([name]) => !NOT_UPDATED.has(name))
+  const has = new Set(stored.map(([name]) => name))
+  const changed = storableHeaders(update).filter(
+    ([name]) => !NOT_UPDATED.has(name) || (name === 'etag' && !has.has(name)),
+  )
   const names = new Set(changed.map(([name]) => name))
   return [
     ...stored.filter(([name]) => !names.has(name)).map(([name, value]): [string, string] => [name, value]),

@@ -1,10 +1,12 @@
 import type { CacheKeys } from '../cache/cache-key.js'
 import type { CacheEntry } from '../cache/cache-store.js'
 import { ageOf, hasValidator } from '../cache/freshness.js'
-import type { CachePlan } from '../cache/plan.js'
-import type { ResponseCache } from '../cache/response-cache.js'
-import { type CacheWish, conditionsFor, decideReuse, mayServeStale } from '../cache/reuse.js'
+import { invalidations } from '../cache/invalidate.js'
+import type { CachedPlan, CachePlan } from '../cache/plan.js'
+import type { Provenance, ResponseCache } from '../cache/response-cache.js'
+import { conditionsFor, decideReuse, mayServeStale } from '../cache/reuse.js'
 import type { SingleFlight } from '../cache/single-flight.js'
+import type { Tenants } from '../cache/tenants.js'
 import { abortable, type Clock } from '../clock.js'
 import { KeypoolError } from '../errors.js'
 import type { CacheHitEvent, CacheMissedEvent } from '../events.js'
@@ -20,6 +22,7 @@ export interface CacheLayerOptions {
   readonly settings: CacheSettings
   readonly cache: ResponseCache
   readonly keys: CacheKeys
+  readonly tenants: Tenants
   /** What the cache is to do about a call. */
   plan(call: Call): Promise<CachePlan>
   readonly flights: SingleFlight
@@ -30,47 +33,56 @@ export interface CacheLayerOptions {
 
 type Next = (exchange: Exchange) => Promise<Response>
 
-const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
-
 /** Answers from the cache where RFC 9111 lets a private cache do so, and lets equal requests share one answer. */
 export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
-  const { engine, clock, settings, cache, keys, plan, flights, background, urlOf } = options
+  const { engine, clock, settings, cache, keys, tenants, plan, flights, background, urlOf } = options
   const { counters, emit } = engine
+  const invalidate = invalidations(keys, cache, flights)
 
   return next => {
     /** Sends, and keeps what comes; others may join meanwhile. */
-    async function load(exchange: Exchange, key: string, flightName: string): Promise<Response> {
-      const flight = flights.start(flightName, key)
+    async function load(exchange: Exchange, planned: CachedPlan): Promise<Response> {
+      const { key } = planned
+      const flight = flights.start(planned.flightName, key)
       const requestedAt = clock.now()
       try {
         const response = await next(exchange)
-        return await cache.keep(response, { call: exchange.call, key, keyId: exchange.keyId, requestedAt }, flight)
+        const from = provenance(exchange, exchange.call, planned, requestedAt)
+        if (exchange.call.method === 'HEAD' && response.status === 200) {
+          cache.freshen(keys.keyOfUrl(exchange.call.url), response, from)
+        }
+        return await cache.keep(response, from, flight)
       } catch (error) {
         flight.land({ kind: 'failed' })
         throw error
       }
     }
 
+    function provenance({ keyId }: Exchange, call: Call, { key, tenant }: CachedPlan, requestedAt: number): Provenance {
+      return { call, key, tenant, keyId, requestedAt }
+    }
+
     /** Asks the server whether a stored response is still good. */
-    async function revalidate(
-      exchange: Exchange,
-      key: string,
-      flightName: string,
-      entry: CacheEntry,
-    ): Promise<Response> {
-      if (!hasValidator(entry)) return revalidateWithout(exchange, key, flightName, entry)
+    async function revalidate(exchange: Exchange, planned: CachedPlan, entry: CacheEntry): Promise<Response> {
+      if (!hasValidator(entry)) return revalidateWithout(exchange, planned, entry)
       const headers = new Headers(exchange.call.headers)
       for (const [name, value] of conditionsFor(entry)) if (!headers.has(name)) headers.set(name, value)
       const { call } = exchange
       exchange.call = { ...call, headers }
       exchange.preferredKeyId = entry.keyId ?? undefined
-      const flight = flights.start(flightName, key)
+      const flight = flights.start(planned.flightName, planned.key)
       const requestedAt = clock.now()
       try {
         const response = await next(exchange)
-        const from = { call, key, keyId: exchange.keyId, requestedAt }
+        const from = provenance(exchange, call, planned, requestedAt)
         if (response.status === 304) {
           void discard(response)
+          if (tenants.ofKey(exchange.keyId) !== planned.tenant) {
+            // Another tenant has such a thing too; whether it is the same, nobody says.
+            flight.land({ kind: 'unshared' })
+            exchange.call = call
+            return await load(exchange, planned)
+          }
           const confirmed = cache.confirm(entry, response, from, flight)
           flight.land({ kind: 'shared', entry: confirmed })
           counters.cache.revalidated++
@@ -90,14 +102,9 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
     }
 
     /** A stale response that nothing can confirm: a new one takes its place, or it stands in for one that failed. */
-    async function revalidateWithout(
-      exchange: Exchange,
-      key: string,
-      flightName: string,
-      entry: CacheEntry,
-    ): Promise<Response> {
+    async function revalidateWithout(exchange: Exchange, planned: CachedPlan, entry: CacheEntry): Promise<Response> {
       try {
-        const response = await load(exchange, key, flightName)
+        const response = await load(exchange, planned)
         if (mustFallBack(exchange, entry, response)) {
           void discard(response)
           return serve(exchange, entry, 'stale')
@@ -112,8 +119,10 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
     function fallBack(exchange: Exchange, entry: CacheEntry, error: unknown): Response {
       if (exchange.signal?.aborted) throw error
       const why = KeypoolError.is(error, 'ERR_POOL_EXHAUSTED') ? 'exhausted' : 'failed'
-      if (!mayServeStale(entry, clock.now(), why)) throw error
-      return serve(exchange, entry, 'stale')
+      if (mayServeStale(entry, clock.now(), why)) return serve(exchange, entry, 'stale')
+      // RFC 9111 section 5.2.2.2: what must be revalidated, and cannot be, is an error of the cache's own.
+      if (entry.revalidate === 'may-be-stale' || KeypoolError.is(error)) throw error
+      return gatewayTimeout(exchange.call, 'stale')
     }
 
     function mustFallBack(exchange: Exchange, entry: CacheEntry, { status }: Response): boolean {
@@ -121,16 +130,25 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
       return status >= 500 && mayServeStale(entry, clock.now(), 'failed')
     }
 
-    function serve(exchange: Exchange, entry: CacheEntry, how: CacheHitEvent['how']): Response {
+    function serve(
+      exchange: Exchange,
+      entry: CacheEntry,
+      how: CacheHitEvent['how'],
+      response = cache.toResponse(entry, exchange.call.method),
+    ): Response {
+      if (!exchange.attended) return response
       const { method } = exchange.call
-      if (!exchange.attended) return cache.toResponse(entry, method)
       const age = Math.floor(ageOf(entry, clock.now()) / 1000)
       exchange.fromCache = true
       counters.cacheHit()
       if (how === 'stale') counters.cache.stale++
       if (how === 'joined') counters.cache.joined++
       emit('cache-hit', () => ({ method, url: urlOf(exchange.call), age, how }))
-      return cache.toResponse(entry, method)
+      return response
+    }
+
+    function serveStored(exchange: Exchange, entry: CacheEntry, part?: Response): Response {
+      return serve(exchange, entry, ageOf(entry, clock.now()) < entry.lifetime ? 'fresh' : 'stale', part)
     }
 
     /** Takes in what nobody waits for, so that it can be stored. */
@@ -143,32 +161,59 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
       emit('cache-missed', () => ({ method: call.method, url: urlOf(call), why }))
     }
 
-    /** RFC 9111 section 5.2.1.7. */
+    /** RFC 9111 sections 5.2.1.7 and 5.2.2.2. */
     function gatewayTimeout(call: Call, why: CacheMissedEvent['why']): Response {
       missed(call, why)
       return new Response(null, { status: 504, statusText: 'Gateway Timeout' })
     }
 
-    /** An answer of the store, of another call that is on its way, or of the server. */
-    async function answer(exchange: Exchange, wish: CacheWish, key: string, flightName: string): Promise<Response> {
+    /** What a call gets that wants an answer of the cache's or none, where there is none. */
+    function withoutServer(call: Call, { wish }: CachedPlan, why: CacheMissedEvent['why']): Response | undefined {
+      if (wish.mode === 'only-if-cached') {
+        throw new TypeError('fetch failed', { cause: new Error("cache mode 'only-if-cached' and nothing stored") })
+      }
+      return 'only-if-cached' in wish.control ? gatewayTimeout(call, why) : undefined
+    }
+
+    /** A part of a stored answer; else the server's, which is not stored: parts and wholes are never mixed up. */
+    async function answerPart(exchange: Exchange, planned: CachedPlan, range: string): Promise<Response> {
       const { call } = exchange
-      const entry = await abortable(clock, cache.find(key, call), exchange.signal)
-      if (!entry) {
-        if (wish.mode === 'only-if-cached')
-          throw new TypeError('fetch failed', { cause: new Error("cache mode 'only-if-cached' and nothing stored") })
-        if ('only-if-cached' in wish.control) return gatewayTimeout(call, 'absent')
-      } else {
-        const reuse = decideReuse(entry, wish, clock.now())
-        if (reuse.kind === 'serve') {
-          return serve(exchange, entry, ageOf(entry, clock.now()) < entry.lifetime ? 'fresh' : 'stale')
+      const entry = await abortable(clock, cache.find(planned.key, call, planned.tenant), exchange.signal)
+      if (entry && decideReuse(entry, planned.wish, clock.now()).kind === 'serve') {
+        const part = cache.partOf(entry, range)
+        if (part) return serveStored(exchange, entry, part)
+      }
+      const none = withoutServer(call, planned, 'absent')
+      if (none) return none
+      missed(call, 'bypassed')
+      return next(exchange)
+    }
+
+    /** A stored answer to GET answers HEAD too, while it is fresh (RFC 9110 section 9.3.2, RFC 9111 section 4). */
+    async function answerHead(exchange: Exchange, { wish, tenant }: CachedPlan): Promise<Response | undefined> {
+      const { call } = exchange
+      const entry = await abortable(clock, cache.find(keys.keyOfUrl(call.url), call, tenant), exchange.signal)
+      if (!entry || decideReuse(entry, wish, clock.now()).kind !== 'serve') return undefined
+      return serveStored(exchange, entry)
+    }
+
+    /** An answer of the store, of another call that is on its way, or of the server. */
+    async function answer(exchange: Exchange, planned: CachedPlan): Promise<Response> {
+      const { call } = exchange
+      const { wish, key, tenant, flightName } = planned
+      if (wish.range !== undefined) return answerPart(exchange, planned, wish.range)
+      const ofGet = call.method === 'HEAD' ? await answerHead(exchange, planned) : undefined
+      if (ofGet) return ofGet
+      const entry = await abortable(clock, cache.find(key, call, tenant), exchange.signal)
+      const reuse = entry && decideReuse(entry, wish, clock.now())
+      if (entry && reuse?.kind === 'serve') return serveStored(exchange, entry)
+      const none = withoutServer(call, planned, entry ? 'stale' : 'absent')
+      if (none) return none
+      if (entry && reuse?.kind === 'serve-stale') {
+        if (!flights.isUnderWay(flightName)) {
+          background(exchange, unattended => discardWhole(revalidate(unattended, planned, entry)))
         }
-        if ('only-if-cached' in wish.control) return gatewayTimeout(call, 'stale')
-        if (reuse.kind === 'serve-stale') {
-          if (!flights.isUnderWay(flightName)) {
-            background(exchange, unattended => discardWhole(revalidate(unattended, key, flightName, entry)))
-          }
-          return serve(exchange, entry, 'stale')
-        }
+        return serve(exchange, entry, 'stale')
       }
       while (wish.mode === 'default' && flights.isUnderWay(flightName)) {
         const landing = await flights.join(flightName, exchange.signal)
@@ -177,28 +222,30 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
         if (landing?.kind === 'unshared') break
       }
       // From here to the announcement of the flight nothing may be awaited: equal calls would pass each other by.
-      if (entry) return revalidate(exchange, key, flightName, entry)
+      if (entry) return revalidate(exchange, planned, entry)
       missed(call, 'absent')
-      return load(exchange, key, flightName)
+      return load(exchange, planned)
     }
 
-    function invalidate(call: Call, response: Response): void {
-      // RFC 9111 section 4.4: only what succeeded, and only URLs of the same origin.
-      if (response.status < 200 || response.status >= 400) return
-      const urls = [call.url]
-      for (const name of ['location', 'content-location']) {
-        const value = response.headers.get(name)
-        if (value !== null && URL.canParse(value, call.url)) {
-          const url = new URL(value, call.url)
-          if (url.origin === call.origin) urls.push(url.href)
-        }
-      }
-      for (const url of urls) {
-        for (const method of ['GET', 'HEAD'] as const) {
-          flights.forget(keys.keyOfUrl(url, method))
-          cache.remove(keys.keyOfUrl(url, method))
-        }
-      }
+    /** An answer to POST that is what a GET of the same URL would bring, by its own word (RFC 9110 section 9.3.3). */
+    async function keepForGet(exchange: Exchange, response: Response, requestedAt: number): Promise<Response> {
+      const { call } = exchange
+      const location = response.headers.get('content-location')
+      const isOfGet =
+        call.method === 'POST' &&
+        response.ok &&
+        settings.methods.has('GET') &&
+        location !== null &&
+        URL.canParse(location, call.url) &&
+        keys.keyOfUrl(new URL(location, call.url).href) === keys.keyOfUrl(call.url) &&
+        // Only with explicit freshness.
+        (response.headers.has('expires') || /\bmax-age\b/i.test(response.headers.get('cache-control') ?? ''))
+      if (!isOfGet) return response
+      const planned = await plan({ ...call, method: 'GET', body: { kind: 'none' } })
+      if (planned.kind !== 'cached') return response
+      const flight = flights.start(`POST ${planned.flightName}`, planned.key)
+      const from = provenance(exchange, { ...call, method: 'GET' }, planned, requestedAt)
+      return cache.keep(response, from, flight)
     }
 
     return async function cached(exchange) {
@@ -206,14 +253,15 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
       const planned = await plan(call)
       if (planned.kind !== 'cached') {
         if (planned.kind === 'bypassed') missed(call, 'bypassed')
+        const requestedAt = clock.now()
         const response = await next(exchange)
-        if (!SAFE.has(call.method) && !settings.methods.has(call.method)) invalidate(call, response)
-        return response
+        if (settings.methods.has(call.method)) return response
+        invalidate(call, response)
+        return keepForGet(exchange, response, requestedAt)
       }
-      const { wish, key, flightName } = planned
-      if (wish.mode !== 'reload') return answer(exchange, wish, key, flightName)
+      if (planned.wish.mode !== 'reload') return answer(exchange, planned)
       missed(call, 'bypassed')
-      return load(exchange, key, flightName)
+      return load(exchange, planned)
     }
   }
 }

@@ -80,6 +80,11 @@ export class KeyRegistry {
     return this.#byValue.has(text)
   }
 
+  /** The group of the key with this id; `undefined`: it has none. */
+  groupOf(id: string): string | undefined {
+    return this.#keyring.get(id)?.quota.group
+  }
+
   /** A text without the value of the key with this id. */
   scrub(text: string, id: string | null): string {
     const key = id === null ? undefined : this.#keyring.get(id)

@@ -154,6 +154,7 @@ const cache = v.lazy((value): v.GenericSchema => {
         v.array(v.picklist(['GET', 'HEAD', 'POST'], "'GET', 'HEAD' or 'POST'"), 'methods in an array'),
       ),
       only: v.optional(functionOf('a function')),
+      tenants: v.optional(v.picklist(['pool', 'group'], "'pool' or 'group'")),
       store: v.optional(v.custom(isStore, 'a store with get, set and delete')),
       maxBytes: v.optional(positiveInteger),
       maxEntries: v.optional(positiveInteger),

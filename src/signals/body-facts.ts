@@ -1,4 +1,4 @@
-import { parseMilliseconds, parseWhen } from './when.js'
+import { EPOCH_SECONDS, parseMilliseconds, parseWhen } from './when.js'
 
 /** What can be told by of a body: its text, and where it is JSON (or an event stream of it) its codes and hints. */
 export interface BodyFacts {
@@ -55,13 +55,16 @@ export function readBody(text: string, serverNow: number): BodyFacts {
       for (const [name, each] of Object.entries(value)) walk(each, plain(name), depth + 1)
     } else if (typeof value === 'string' || typeof value === 'number') {
       if (CODE_FIELDS.has(field)) addCode(String(value))
-      const wait = MILLISECOND_FIELDS.has(field)
-        ? parseMilliseconds(String(value))
-        : WAIT_FIELDS.has(field) || HEADER_FIELDS.has(field)
-          ? parseWhen(String(value), serverNow)
-          : undefined
+      const wait = waitOf(field, String(value))
       if (wait !== undefined && wait > 0) waits.push(wait)
     }
+  }
+
+  function waitOf(field: string, value: string): number | undefined {
+    // A moment is one whatever its field counts in; a bare `reset` is only known for one by that.
+    if (MILLISECOND_FIELDS.has(field)) return isMoment(value) ? parseWhen(value, serverNow) : parseMilliseconds(value)
+    const tells = WAIT_FIELDS.has(field) || HEADER_FIELDS.has(field) || (field === 'reset' && isMoment(value))
+    return tells ? parseWhen(value, serverNow) : undefined
   }
 
   function addCode(code: string): void {
@@ -71,6 +74,10 @@ export function readBody(text: string, serverNow: number): BodyFacts {
     const last = code.split(/[#/|]/).at(-1)!
     if (last !== code && last !== '') codes.add(last)
   }
+}
+
+function isMoment(value: string): boolean {
+  return Number(value) >= EPOCH_SECONDS
 }
 
 function plain(name: string): string {

@@ -9,12 +9,12 @@ const RATE =
   /\b(?:rate (?:is |was |has been )?limit(?:s|ed|ing)?\b|ratelimit(?:ed|s|ing)?\b|too many (?:\w+ )?(?:requests?|calls|queries|attempts)|throttl\w+|slow ?down|(?:requests?|calls|queries) (?:\w+ )?too (?:fast|quickly|frequently|often)|too (?:fast|quickly|frequent\w*)|requests? limit (?:\w+ ){0,3}(?:exceeded|reached)|(?:exceed\w*|reached|hit) (?:\w+ ){0,4}(?:requests?|calls|queries|rate|qps|rpm|rps|tpm) (?:\w+ ){0,3}limits?|request rate (?:is )?(?:too )?(?:large|high|exceed\w*)|over rate ?limit|qps limit|flood wait|too much request weight|banned until|request volume|concurren\w+ (?:\w+ )?(?:limit|exceeded)|enhance your calm|limit exceeded|limit reached|bandwidth limit exceeded|provisioned throughput exceeded|request limit exceeded)/
 /** On a 403 or a 400, which have many other meanings: the thing itself, not a word of it. */
 const REFUSED_BY_RATE =
-  /\b(?:(?:user )?rate ?limit(?:s|ed)? (?:(?:is|was|has|have|been|quota) )*(?:exceeded|reached|hit)|(?:exceed\w*|reached|hit) (?:\w+ ){0,4}rate ?limits?|rate ?limited|rate ?limit error|too many requests|requests? limit (?:exceeded|reached)|throttl(?:ed|ing)(?: exception| error)?|throttled? exception|request limit exceeded|slow down|provisioned throughput exceeded)\b/
+  /\b(?:(?:user )?rate ?limit(?:s|ed)? (?:(?:is|was|has|have|been|quota) )*(?:exceeded|reached|hit)|(?:exceed\w*|reached|hit) (?:\w+ ){0,4}rate ?limits?|rate ?limited|rate ?limit error|too many (?:\w+ )?(?:requests|calls)|(?:access|requests?|calls) (?:\w+ )?too (?:frequent\w*|fast|quickly|often)|over (?:qps|rate)|request rate (?:\w+ ){0,2}exceed\w*|(?:hourly|burst|invocation) (?:\w+ ){0,2}limit exceeded|requests? limit (?:exceeded|reached)|throttl(?:ed|ing)(?: exception| error)?|throttled? exception|request limit exceeded|slow down|provisioned throughput exceeded)\b/
 const QUOTA =
-  /\b(?:insufficient (?:\w+ )?(?:quota|credits?|funds|balance|tokens)|(?:not enough|no more|no|out of|ran out of|run out of|low on|zero) (?:\w+ ){0,3}(?:credits?|quota|balance|funds)\b(?! (?:card|limit))|(?:credits?|balance|funds) (?:\w+ ){0,4}(?:exhausted|depleted|exceeded|used up|too low|insufficient|expired|ran out)|exhausted (?:\w+ ){0,4}(?:credits?|quota|balance|requests|allowance)|quota (?:\w+ ){0,5}(?:exceeded|exhausted|reached|limited|depleted|used|consumed|over)|(?:exceed\w*|reached|used|hit|consumed|over|depleted) (?:\w+ ){0,6}(?:quota|credits|allowance|allotment|balance)\b|(?:over|exceeded|reached) (?:\w+ ){0,3}quota|quota ?exceeded|quota ?limit(?:ed)?|(?:spend|spending|billing|usage|plan|subscription|budget|consumption|account|trial|package) (?:\w+ ){0,2}(?:limit|cap|quota|allowance|allotment) (?:\w+ ){0,4}(?:exceeded|reached|hit|exhausted|met)|(?:exceed\w*|reached|hit|above) (?:\w+ ){0,4}(?:spend|spending|billing|usage|plan|subscription|budget|trial|pay as you go)s? (?:\w+ ){0,3}(?:limits?|caps?|quota|allowance|maximum)|usage cap exceeded|billing (?:hard )?(?:limit|not active|error|inactive|required|issue)|payment required|(?:key|plan|subscription|account|trial) (?:\w+ ){0,5}no more requests|(?:key|plan|trial) (?:\w+ )?exhausted|maximum credits|credit limit (?:\w+ )?(?:reached|exceeded)|capacity limit exceeded|maximum billing|(?:run|ran) out of \w+|limitation of (?:your|the) (?:subscription|package)|over limit for the (?:day|month))/
+  /\b(?:t have any (?:\w+ )?(?:credits?|balance)|usage (?:\w+ ){0,3}consumed|max(?:imum)? usage reached|balance (?:\w+ ){0,3}negative|arrear\w*|\w+ cap exceeded|insufficient (?:\w+ )?(?:quota|credits?|funds|balance|tokens)|(?:not enough|no more|no|out of|ran out of|run out of|low on|zero) (?:\w+ ){0,3}(?:credits?|quota|balance|funds)\b(?! (?:card|limit))|(?:credits?|balance|funds) (?:\w+ ){0,4}(?:exhausted|depleted|exceeded|used up|too low|insufficient|expired|ran out)|exhausted (?:\w+ ){0,4}(?:credits?|quota|balance|requests|allowance)|quota (?:\w+ ){0,5}(?:exceeded|exhausted|reached|limited|depleted|used|consumed|over)|(?:exceed\w*|reached|used|hit|consumed|over|depleted) (?:\w+ ){0,6}(?:quota|credits|allowance|allotment|balance)\b|(?:over|exceeded|reached) (?:\w+ ){0,3}quota|quota ?exceeded|quota ?limit(?:ed)?|(?:spend|spending|billing|usage|plan|subscription|budget|consumption|account|trial|package) (?:(?!storage)\w+ ){0,2}(?:limits?|caps?|quota|allowance|allotment) (?:\w+ ){0,4}(?:exceeded|reached|hit|exhausted|met)|(?:exceed\w*|reached|hit|above) (?:\w+ ){0,4}(?:spend|spending|billing|usage|plan|subscription|budget|trial|pay as you go)s? (?:\w+ ){0,3}(?:limits?|caps?|quota|allowance|maximum)|usage cap exceeded|billing (?:hard )?(?:limit|not active|error|inactive|required|issue)|payment required|(?:key|plan|subscription|account|trial) (?:\w+ ){0,5}no more requests|(?:key|plan|trial) (?:\w+ )?exhausted|maximum credits|credit limit (?:\w+ )?(?:reached|exceeded)|capacity limit exceeded|maximum billing|(?:run|ran) out of \w+|limitation of (?:your|the) (?:subscription|package)|over limit for the (?:day|month))/
 /** Named windows: the short ones pass by waiting, the long ones are a quota. */
 const SHORT_WINDOW =
-  /\b(?:(?:per|a|each|every|in) (?:\d+ )?(?:s|sec|second|min|minute)s?\b|(?:per|a|each|every|in) (?:[1-5] )?hours?\b|(?:second|minute|hour)ly\b|per(?:second|minute|hour)\b|[rtq]p[sm]\b|burst)|\/ ?(?:s|sec|second|m|min|minute|h|hour)\b/
+  /\b(?:(?:per|a|each|every|in|current|this|next|last) (?:\d+ )?(?:s|sec|second|min|minute)s?\b|(?:per|a|each|every|in) (?:[1-5] )?hours?\b|(?:second|minute|hour)ly\b|per(?:second|minute|hour)\b|[rtq]p[sm]\b|burst)|\/ ?(?:s|sec|second|m|min|minute|h|hour)\b/
 const LONG_WINDOW =
   /\b(?:(?:per|a|each|every|this|current|of the|for the|for) (?:\d+ )?(?:day|week|month|year)s?\b|today\b|dai?ly\b|(?:week|month|year)ly\b|per(?:day|week|month|year)\b|[rt]p[dw]\b|24 ?h(?:ours?)?\b|(?:day|week|month) limit|billing (?:cycle|period))|\/ ?(?:day|week|month)\b/
 const OVERLOAD =
@@ -23,13 +23,21 @@ const OVERLOAD =
 const TOO_LARGE =
   /\b(?:request (?:is |was )?too (?:large|big|long)|(?:input|output|prompt|tokens?)[a-z ]{0,30} must be reduced|(?:reduce|shorten) (?:the |your )?(?:length|prompt|input|message|request size)|too many tokens in (?:the |your )?(?:request|prompt)|(?:context|maximum) (?:\w+ )?length exceeded|context length|(?:cost|complexity) (?:\w+ ){0,3}exceeds? (?:the )?(?:max|maximum)|query (?:is )?too complex)/
 const BAD_KEY =
-  /\b(?:(?:invalid|incorrect|wrong|unknown|unrecognized|bad|missing|malformed|expired|revoked|disabled|deactivated|blocked|suspended|no) (?:x )?(?:(?:api|access|auth|authentication|authorization|subscription|security|account|client|bearer|secret|developer|app|oauth|personal) ){0,3}(?:key|token|credentials?|authentication token|auth)\b(?! (?:attempts|found in cache))|(?:(?:api|access|auth|authentication|subscription|security|bearer|secret|personal) ?)*(?:key|token|credentials?) (?:\w+ ){0,6}?(?:not (?:be )?(?:valid|found|recognized|active|authorized|correct)|invalid|incorrect|unknown|expired|revoked|disabled|deactivated|blocked|suspended|leaked|missing|not entered correctly|t been entered correctly|malformed|inactive|deleted|does not exist)\b|(?:key|token|auth|authentication|credentials?|account|application) ?(?:invalid|expired|revoked|disabled|deactivated|inactive|suspended)\b|authentication (?:error|failed|fails|failure|required)|invalid ?auth|not ?authed|invalid authentication|(?:account|organization|organisation|app|application|project|consumer|user) (?:\w+ ){0,3}(?:suspended|deactivated|disabled|restricted|terminated|inactive|not active|banned)|unrecognized client|invalid client token|invalid access key)/
+  /\b(?:(?:invalid|incorrect|wrong|unknown|unrecognized|bad|missing|malformed|expired|revoked|disabled|deactivated|blocked|suspended|no) (?:x )?(?:(?:api|access|auth|authentication|authorization|subscription|security|account|client|bearer|secret|developer|app|oauth|personal) |(?:\w+ ){1,2}or (?:api |access )?(?=key|token)){0,3}(?:key|token|credentials?|authentication token|auth)\b(?! (?:attempts|found in cache))|(?<!csrf )(?:(?:api|access|auth|authentication|subscription|security|bearer|secret|personal) ?)*(?<!csrf )(?:key|token|credentials?) (?:\w+ ){0,6}?(?:not (?:be )?(?:valid|found|recognized|active|authorized|correct|provided|supplied|registered)|invalid|incorrect|unknown|expired|revoked|disabled|deactivated|blocked|suspended|leaked|missing(?! (?:the |some |a |any )?(?:required )?(?:permission|scope))|not entered correctly|t been entered correctly|malformed|inactive|deleted|does not exist)\b|(?:key|token|auth|authentication|credentials?|account|developer|application) ?(?:invalid|expired|revoked|disabled|deactivated|inactive|suspended)\b|authentication (?:error|failed|fails|failure|required)|invalid ?auth|not ?authed|invalid authentication|(?:account|organization|organisation|app|application|project|consumer) (?:\w+ ){0,3}(?:suspended|deactivated|disabled|restricted|terminated|inactive|not active|banned)|unrecognized client|invalid client token|invalid access key)/
 /** In a 400 or 422, which are mostly about the request: codes that leave no doubt. */
 const BAD_KEY_CODE =
-  /^(?:(?:invalid|expired|revoked|missing|bad|wrong|incorrect|malformed) (?:api|access|auth|subscription|x api|authentication) ?(?:key|token)|(?:api|access|auth|subscription) ?(?:key|token) (?:is )?(?:not valid|invalid|expired|revoked|disabled|missing)|(?:api|access|auth|subscription) ?(?:key|token) ?(?:invalid|expired|revoked|disabled)|key (?:invalid|expired)|invalid token|token (?:invalid|expired|revoked)|invalid auth|\w+ token invalid|organization restricted|account (?:suspended|deactivated|disabled)|authentication error|unrecognized client(?: exception)?|expired token(?: exception)?)$/
+  /^(?:(?:invalid|expired|revoked|missing|bad|wrong|incorrect|malformed) (?:api|access|auth|subscription|x api|authentication) ?(?:key|token)s?|(?:api|access|auth|subscription) ?(?:key|token) (?:is )?(?:not valid|invalid|expired|revoked|disabled|missing)|(?:api|access|auth|subscription) ?(?:key|token) ?(?:invalid|expired|revoked|disabled)|key (?:invalid|expired)|invalid token|token (?:invalid|expired|revoked)|invalid auth|\w+ token invalid|organization restricted|account (?:suspended|deactivated|disabled)|authentication error|unrecognized client(?: exception)?|expired token(?: exception)?)$/
 /** About the request's own making or its right to the thing, whatever else is said. */
 const NOT_THE_KEY =
-  /\b(?:clock|skew\w*|timestamp|signature (?:expired|not yet|does ?n.?t match|mismatch|invalid)|invalid signature|request (?:time too skewed|expired)|nonce|permission|not authorized to|insufficient scope|insufficient permission|forbidden resource|(?:ip|origin|referr?er|country|region|territory) (?:\w+ ){0,3}not (?:\w+ )?(?:allowed|supported|whitelist\w*|authorized|permitted)|not on whitelist|not supported|gated|moderation|blocked: )/
+  /\b(?:clock|skew\w*|timestamp|signature (?:expired|not yet|does ?n.?t match|mismatch|invalid)|invalid signature|request (?:time too skewed|expired)|nonce|permission|not authorized to|(?:insufficient|missing|required|contain) (?:\w+ )?scopes?|insufficient permission|forbidden resource|(?:ip|origin|referr?er|country|region|territory) (?:\w+ ){0,3}not (?:\w+ )?(?:allowed|supported|whitelist\w*|authorized|permitted)|not on whitelist|not supported|gated|moderation|blocked: )/
+
+/** The right to the thing is lacking, not the key. */
+const LACKS_RIGHT = /^(?:insufficient|missing) (?:scopes?|permissions?)$/
+/** A payment that the request itself makes, or what the plan does not have: no key of the same plan helps. */
+const USERS_MONEY =
+  /\b(?:(?:in)?sufficient funds|insufficient balance for|card|declin\w*|payment method|premium|not available under)\b/
+/** What AWS's gateway says of a path that it does not know. */
+const UNKNOWN_PATH = /^\W*message missing authentication token\W*$/
 
 /** A quota takes longer than this to come back, in milliseconds. */
 const SOON = 900_000
@@ -88,12 +96,14 @@ function readRefusal(reply: Reply, said: string, codes: readonly string[]): Mean
 /** 402 is about money, save for the few that say to come back at once: so much is under way that no more fits in. */
 function readPayment(reply: Reply, said: string): Meaning {
   if (/\bin ?flight\b/.test(said)) return 'rate-limit'
+  if (USERS_MONEY.test(said) && !/\b(?:credits?\b(?! card)|quota|usage|limits?\b)/.test(said)) return 'answer'
   return saysSoon(reply) ? 'rate-limit' : 'quota'
 }
 
 function readForbidden(headers: Headers, said: string, codes: readonly string[]): Meaning {
+  if (codes.some(code => LACKS_RIGHT.test(code)) || UNKNOWN_PATH.test(said)) return 'answer'
   if (codes.some(code => BAD_KEY_CODE.test(code))) return 'invalid-key'
-  if (isQuota(said)) return 'quota'
+  if (isQuota(said) && !/\binsufficient balance for\b/.test(said)) return 'quota'
   if (REFUSED_BY_RATE.test(said)) return LONG_WINDOW.test(said) && !SHORT_WINDOW.test(said) ? 'quota' : 'rate-limit'
   if (isRateLimited(headers)) return 'rate-limit'
   // RFC 6750 section 3.1: the token is expired, revoked, malformed or invalid.
@@ -104,7 +114,7 @@ function readForbidden(headers: Headers, said: string, codes: readonly string[])
 }
 
 function readBadRequest(said: string, codes: readonly string[]): Meaning {
-  if (TOO_LARGE.test(said)) return 'answer'
+  if (TOO_LARGE.test(said) || /\bscopes?\b/.test(said)) return 'answer'
   if (codes.some(code => BAD_KEY_CODE.test(code))) return 'invalid-key'
   if (
     codes.some(code =>
@@ -117,9 +127,9 @@ function readBadRequest(said: string, codes: readonly string[]): Meaning {
   }
   // The request itself may be quoted in a long message: only a short one is taken at its word.
   if (said.length > 600) return 'answer'
-  if (QUOTA.test(said)) return 'quota'
+  if (QUOTA.test(said) && !/\b(?:in)?sufficient funds\b/.test(said)) return 'quota'
   if (REFUSED_BY_RATE.test(said)) return 'rate-limit'
-  return /\b(?:invalid|incorrect|wrong) (?:api|access|subscription) ?(?:key|token)\b|\b(?:api|access|subscription) ?(?:key|token) (?:is )?(?:not valid|invalid|expired|revoked)\b/.test(
+  return /\b(?:invalid|incorrect|wrong|validating) (?:oauth )?(?:api|access|subscription) ?(?:key|token)\b|\b(?:api|access|subscription) ?(?:key|token) (?:is )?(?:not valid|not registered|invalid|expired|revoked)\b/.test(
     said,
   )
     ? 'invalid-key'

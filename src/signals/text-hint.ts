@@ -11,7 +11,7 @@ const SPAN =
   '((?:\\d{1,9}(?:\\.\\d{1,12})?\\s?(?:milliseconds?|millis|msecs?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)(?![a-z])(?:,? and |, |\\s)?|\\d{1,9}(?:\\.\\d{1,12})?[hms](?=\\d))+)'
 /** "try again in 9m38s", "retry after 20 seconds", "wait for 2 minutes", "resets in 1 hour" */
 const IN = new RegExp(
-  `\\b(?:(?:re)?try(?:ing)?|again|wait|available|resets?|replenished|restored|come back|expires?|unblocked|lifted)\\b[^.\\d]{0,40}?\\b(?:in|after|for|least|wait)\\s+(?:at least |about |approximately )?${SPAN}`,
+  `\\b(?:(?:re)?try(?:ing)?|again|wait|available|resets?|replenished|restored|come back|expires?|unblocked|lifted|request this|(?:timed out|limited|blocked|banned)(?= for))\\b[^.\\d]{0,40}?\\b(?:in|after|for|least|wait)\\s+(?:at least |about |approximately )?${SPAN}`,
   'i',
 )
 const WAIT = new RegExp(`\\b(?:wait|backoff|cooldown)\\s(?:at least |about )?${SPAN}`, 'i')

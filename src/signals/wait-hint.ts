@@ -66,10 +66,14 @@ function readPolicies(headers: Headers): (number | undefined)[] {
 function readResets(headers: Headers, serverNow: number): (number | undefined)[] {
   const waits: (number | undefined)[] = []
   for (const [name, value] of headers) {
+    // Alone, on an answer that refuses, it can only mean the limit that was met.
+    if (/rate-?limit-reset$/.test(name) && !headers.has(name.replace('reset', 'remaining'))) {
+      waits.push(parseWhen(value, serverNow))
+    }
     if (!name.includes('remaining')) continue
     const remaining = value.split(',')
     const resetName = name.replace('remaining', 'reset')
-    const reset = headers.get(`${resetName}-after`) ?? headers.get(resetName) ?? ''
+    const reset = headers.get(`${resetName}-after`) ?? headers.get(resetName) ?? headers.get(`${resetName}time`) ?? ''
     const resets = remaining.length > 1 ? reset.split(',') : [reset]
     remaining.forEach((left, index) => {
       if (/^\s*0+(\.0+)?\s*$/.test(left)) waits.push(parseWhen(resets[index] ?? '', serverNow))

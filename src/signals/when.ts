@@ -1,7 +1,7 @@
 import { parseHttpDate } from './http-date.js'
 
 /** The least magnitudes that tell a moment from a span: seconds and milliseconds since the epoch. */
-const EPOCH_SECONDS = 1e9
+export const EPOCH_SECONDS = 1e9
 const EPOCH_MILLISECONDS = 1e11
 /** No wait is longer: what says so is nonsense, or might as well say "never". In milliseconds. */
 export const LONGEST_WAIT = 366 * 86_400_000

@@ -16,6 +16,271 @@ type Case = [what: string, status: number, body: unknown, kind: string, wait?: n
 
 /** Refusals of services that have no file of their own, worded as they word them. */
 const CASES: Case[] = [
+  // Waits in fields of their own making
+  [
+    'a moment in a field of milliseconds',
+    429,
+    { error: { code: 'rate_limited', limit: { remaining: 0, reset: (NOW + 7_000) / 1000, resetMs: NOW + 7_000 } } },
+    'rate-limit',
+    7_000,
+  ],
+  [
+    'a reset without what remains',
+    429,
+    { message: 'Too Many Requests' },
+    'rate-limit',
+    15_000,
+    { 'x-rate-limit-interval': '60', 'x-rate-limit-limit': '300', 'x-rate-limit-reset': String(NOW / 1000 + 15) },
+  ],
+  [
+    'a reset under a name of its own',
+    429,
+    { sys: { id: 'RateLimitExceeded' } },
+    'rate-limit',
+    1_000,
+    { 'x-contentful-ratelimit-reset': '1', 'x-contentful-ratelimit-second-remaining': '0' },
+  ],
+  [
+    'a reset time',
+    429,
+    { error: { code: 'ACCESS_LIMIT_REACHED' } },
+    'rate-limit',
+    43_200_000,
+    { 'ratelimit-remaining': '0', 'ratelimit-resettime': '2026-09-07T00:00:00+00:00' },
+  ],
+  [
+    'a moment in the body',
+    402,
+    {
+      rate: { limit: 2500, remaining: 0, reset: NOW / 1000 + 43_200 },
+      status: { code: 402, message: 'quota exceeded' },
+    },
+    'quota',
+    43_200_000,
+  ],
+  [
+    'words of when',
+    429,
+    {
+      error_code: 'over_email_send_rate_limit',
+      msg: 'For security purposes, you can only request this after 47 seconds.',
+    },
+    'rate-limit',
+    47_000,
+  ],
+  [
+    'words of a ban',
+    429,
+    {
+      name: 'rate_limit_exceeded',
+      errors: [
+        'You have exceeded the rate limit of 150 requests within a 10 second period, and have been timed out for 60 seconds.',
+      ],
+    },
+    'rate-limit',
+    60_000,
+  ],
+  // Limits that come as something else
+  [
+    'credits of a minute',
+    429,
+    {
+      code: 429,
+      message:
+        'You have run out of API credits for the current minute. 12 API credits were used, with the current limit being 8. Wait for the next minute',
+    },
+    'rate-limit',
+  ],
+  [
+    'an hourly limit with 400',
+    400,
+    {
+      errorCode: 'HOURLY_APIINVOCATION_LIMIT_EXCEEDED',
+      message: 'The maximum number of hourly API invocations has been exceeded.',
+    },
+    'rate-limit',
+  ],
+  [
+    'too many calls with 400',
+    400,
+    {
+      error: {
+        message: 'There have been too many calls to this ad-account. Wait a bit and try again.',
+        type: 'OAuthException',
+        code: 80004,
+      },
+    },
+    'rate-limit',
+  ],
+  ['too frequent with 403', 403, 'access too frequent', 'rate-limit'],
+  ['a page with 403', 403, '<h1>Developer Over Qps</h1>', 'rate-limit'],
+  ['a threshold with 403', 403, '<html><title>Request Rate Threshold Exceeded</title>', 'rate-limit'],
+  // Quotas
+  [
+    'usage limits',
+    429,
+    { status: 429, message: 'not_allowed', description: 'Access restricted - usage limits have been reached.' },
+    'quota',
+  ],
+  [
+    'usage with 401',
+    401,
+    {
+      message:
+        'Validation service blocked: Your plan: free-plan-daily total included usage has been consumed, please upgrade your plan',
+    },
+    'quota',
+  ],
+  [
+    'no credits yet',
+    403,
+    {
+      code: 'The caller does not have permission to execute the specified operation',
+      error: "Your newly created team doesn't have any credits or licenses yet.",
+    },
+    'quota',
+  ],
+  [
+    'a negative balance',
+    400,
+    { error: 'Your current account balance is negative. Please top up to continue using the API.' },
+    'quota',
+  ],
+  [
+    'arrears',
+    400,
+    { code: 'Arrearage', message: 'Access denied, please make sure your account is in good standing.' },
+    'quota',
+  ],
+  [
+    'a cap',
+    403,
+    { code: 'download_cap_exceeded', message: 'Cannot download file, download bandwidth cap exceeded.', status: 403 },
+    'quota',
+  ],
+  // Bad keys
+  ['two things that may be wrong', 403, { message: 'Invalid Application-ID or API key', status: 403 }, 'invalid-key'],
+  [
+    'a token that cannot be validated',
+    400,
+    { error: { message: 'Error validating access token: Session has expired', type: 'OAuthException', code: 190 } },
+    'invalid-key',
+  ],
+  [
+    'a key that is not registered',
+    400,
+    { error_code: 400, error_message: 'Bad Request.  The value for variable api_key is not registered.' },
+    'invalid-key',
+  ],
+  [
+    'keys, in a code',
+    400,
+    {
+      error_type: 'INVALID_INPUT',
+      error_code: 'INVALID_API_KEYS',
+      error_message: 'invalid client_id or secret provided',
+    },
+    'invalid-key',
+  ],
+  ['no credentials', 403, { detail: 'Authentication credentials were not provided.' }, 'invalid-key'],
+  ['an inactive developer', 403, '<h1>Developer Inactive</h1>', 'invalid-key'],
+  // Not the key’s
+  [
+    'a declined card',
+    402,
+    {
+      errors: [
+        { category: 'PAYMENT_METHOD_ERROR', code: 'GENERIC_DECLINE', detail: "Authorization error: 'GENERIC_DECLINE'" },
+      ],
+    },
+    'answer',
+  ],
+  [
+    'something for premium users',
+    402,
+    {
+      errors: [
+        { message: 'Payment Required. The object specified by the request is only available to premium users.' },
+      ],
+    },
+    'answer',
+  ],
+  ['the funds of an order', 400, { message: 'Insufficient funds' }, 'answer'],
+  [
+    'the funds of a payout',
+    422,
+    { name: 'INSUFFICIENT_FUNDS', message: 'Sender does not have sufficient funds. Please add funds and retry.' },
+    'answer',
+  ],
+  [
+    'the balance of a trade',
+    403,
+    {
+      available: '0',
+      balance: '0',
+      code: 40310000,
+      message: 'insufficient balance for USD (requested: 10, available: 0)',
+    },
+    'answer',
+  ],
+  [
+    'scopes with 400',
+    400,
+    { code: 4711, message: 'Invalid access token, does not contain scopes:[user:read:admin].' },
+    'answer',
+  ],
+  [
+    'scopes with 403',
+    403,
+    {
+      errors: [
+        {
+          category: 'AUTHENTICATION_ERROR',
+          code: 'INSUFFICIENT_SCOPES',
+          detail: 'The merchant has not given your application sufficient permissions to do that.',
+        },
+      ],
+    },
+    'answer',
+  ],
+  [
+    'a scope with 401',
+    401,
+    { error: 'Unauthorized', status: 401, message: 'Missing scope: channel:read:subscriptions' },
+    'answer',
+  ],
+  [
+    'a permission with 401',
+    401,
+    {
+      detail: {
+        status: 'missing_permissions',
+        message: 'The API key you used is missing the permission user_read to execute this operation.',
+      },
+    },
+    'answer',
+  ],
+  ['a form’s token', 403, { detail: 'CSRF Failed: CSRF token missing or incorrect.' }, 'answer'],
+  [
+    'somebody else’s account',
+    403,
+    { ok: false, error_code: 403, description: 'Forbidden: user is deactivated' },
+    'answer',
+  ],
+  [
+    'somebody’s storage',
+    403,
+    { type: 'error', status: 403, code: 'storage_limit_exceeded', message: 'Account storage limit reached' },
+    'answer',
+  ],
+  [
+    'a path that a gateway does not know',
+    403,
+    { message: 'Missing Authentication Token' },
+    'answer',
+    undefined,
+    { 'x-amzn-errortype': 'MissingAuthenticationTokenException' },
+  ],
   // Limits
   ['a bare 429', 429, '', 'rate-limit'],
   [
