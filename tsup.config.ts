@@ -1,15 +1,24 @@
 import { defineConfig } from 'tsup'
 
 const shared = {
-  entry: { index: 'src/index.ts' },
   target: 'es2022',
-  platform: 'neutral',
   sourcemap: true,
   tsconfig: 'tsconfig.src.json',
 } as const
+/** On web standards alone. */
+const core = { ...shared, entry: { index: 'src/index.ts' }, platform: 'neutral' } as const
+/** For Node.js and what is like it. */
+const subpaths = {
+  ...shared,
+  tsconfig: 'tsconfig.subpaths.json',
+  entry: { keyv: 'src/keyv/index.ts' },
+  platform: 'node',
+} as const
 
 export default defineConfig([
-  { ...shared, format: 'esm', dts: true, clean: true },
+  { ...core, format: 'esm', dts: true },
   // p-retry ships ES modules only, which require() can't load on every Node 20: the CommonJS build carries it.
-  { ...shared, format: 'cjs', dts: true, noExternal: ['p-retry', 'is-network-error'] },
+  { ...core, format: 'cjs', dts: true, noExternal: ['p-retry', 'is-network-error'] },
+  { ...subpaths, format: 'esm', dts: true },
+  { ...subpaths, format: 'cjs', dts: true },
 ])

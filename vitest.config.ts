@@ -1,7 +1,10 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
-const alias = { 'fetch-keypool': fileURLToPath(new URL('./src/index.ts', import.meta.url)) }
+const alias = [
+  { find: /^fetch-keypool$/, replacement: fileURLToPath(new URL('./src/index.ts', import.meta.url)) },
+  { find: /^fetch-keypool\/(\w+)$/, replacement: fileURLToPath(new URL('./src/$1/index.ts', import.meta.url)) },
+]
 const shared = { testTimeout: 30_000, hookTimeout: 30_000, pool: 'forks' as const }
 
 export default defineConfig({

@@ -18,19 +18,30 @@ const imports = new Map(
   }),
 )
 
+/** What is imported as `fetch-keypool/NAME`. */
+const SUBPATHS = ['keyv']
+
 describe('the source', () => {
   it('imports each third-party package in one place', () => {
     const importers: Record<string, string[]> = {}
     for (const [name, all] of imports) {
-      for (const from of all.filter(each => !each.startsWith('.'))) importers[from] = [...(importers[from] ?? []), name]
+      for (const from of all.filter(each => !/^(\.|node:)/.test(each)))
+        importers[from] = [...(importers[from] ?? []), name]
     }
     expect(Object.keys(importers).length).toBeGreaterThan(5)
     for (const [from, names] of Object.entries(importers)) expect({ from, names }).toEqual({ from, names: [names[0]] })
   })
 
-  it('of the core uses no Node built-ins', () => {
-    for (const [name, all] of imports)
+  it('of the core uses no Node built-ins, and nothing of the subpath entries', () => {
+    for (const [name, all] of imports) {
+      const entry = name.split('/')[0]!
+      if (SUBPATHS.includes(entry)) continue
+      const across = all.filter(from =>
+        SUBPATHS.some(each => from.startsWith(`./${each}/`) || from.startsWith(`../${each}/`)),
+      )
+      expect({ name, across }).toEqual({ name, across: [] })
       expect({ name, builtins: all.filter(from => from.startsWith('node:')) }).toEqual({ name, builtins: [] })
+    }
   })
 
   it('has no import cycles', () => {
@@ -45,6 +56,7 @@ describe('the source', () => {
       done.add(name)
     }
     visit('index.ts', [])
+    for (const entry of SUBPATHS) visit(`${entry}/index.ts`, [])
     expect(done.size).toBe(files.length)
   })
 

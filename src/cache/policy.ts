@@ -59,17 +59,15 @@ export function freshFor(judged: Judged): number | undefined {
   return Math.min(policy.maxAge(), 2 ** 31) * 1000
 }
 
-/** The directives that the library is to see. */
+/**
+ * The directives that the library is to see. Of their arguments only those of `max-age` matter: `private` and `no-cache`
+ * with names of fields mean these alone, and a cache may take them without (sections 5.2.2.4 and 5.2.2.7).
+ */
 function shown(control: CacheControl, mustUnderstand: boolean): string {
-  const directives: string[] = []
-  for (const [name, value] of Object.entries(control)) {
-    if (name === 'no-store' && mustUnderstand) continue
-    if (name === 'max-age') directives.push(`max-age=${(millisecondsOf(control, 'max-age') ?? 0) / 1000}`)
-    else if (value === true) directives.push(name)
-    // `private` and `no-cache` with names of fields mean these alone; a cache may take them without (sections 5.2.2.4 and 5.2.2.7).
-    else if (name === 'no-cache' || name === 'private') directives.push(name)
-  }
-  return directives.join(', ')
+  return Object.keys(control)
+    .filter(name => !(name === 'no-store' && mustUnderstand))
+    .map(name => (name === 'max-age' ? `max-age=${(millisecondsOf(control, name) ?? 0) / 1000}` : name))
+    .join(', ')
 }
 
 function dateOrPast(value: string, now: number): string {
