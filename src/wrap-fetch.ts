@@ -12,6 +12,7 @@ import { InvalidOptionError, KeypoolError, KeypoolTimeoutError } from './errors.
 import { countingWait, type Exchange } from './exchange.js'
 import type { Explanation } from './explanation.js'
 import { type Call, readCall } from './http/call.js'
+import { cancelBody } from './http/call-body.js'
 import { type CacheLayerOptions, cacheLayer } from './layers/cache.js'
 import { followRedirects } from './layers/redirect.js'
 import { retry } from './layers/retry.js'
@@ -76,7 +77,10 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
 
   async function pooled(input: RequestInfo | URL, init: RequestInit | undefined): Promise<Response> {
     const call = readCall(input, init)
-    call.signal?.throwIfAborted()
+    if (call.signal?.aborted) {
+      cancelBody(call.body, call.signal.reason)
+      throw call.signal.reason
+    }
     const total = startTotal(clock, settings.timeout.total, call.signal)
     const exchange = newExchange(call, total.signal, clock.now())
     try {
@@ -163,7 +167,16 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
   }
 
   // `fetch` has one argument that it needs; the second must not count in `length`.
-  function wrapped(input: RequestInfo | URL, init: RequestInit | undefined = undefined): Promise<Response> {
+  function wrapped(given: RequestInfo | URL, init: RequestInit | undefined = undefined): Promise<Response> {
+    let input = given
+    if (typeof given === 'object' && given !== null && !(given instanceof Request) && !(given instanceof URL)) {
+      // Some other thing that has its URL as text, which is asked for that once.
+      try {
+        input = String(given)
+      } catch (error) {
+        return Promise.reject(error)
+      }
+    }
     if (!urls.isPooled(input)) {
       engine.counters.passedThrough++
       return fetch(input, init)

@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { transformSync } from 'esbuild'
+import Keyv from 'keyv'
 import * as openai from 'openai'
 import { describe, expect, it } from 'vitest'
 import * as keypool from '../src/index.js'
+import * as keyv from '../src/keyv/index.js'
 import { PROVIDERS } from '../src/signals/providers/index.js'
 import { EVENT_NAMES } from './helpers/events.js'
 
@@ -18,7 +20,10 @@ async function run(code: string, given: Record<string, unknown>): Promise<Record
     return Response.json({ ok: true })
   }
   // Imports become lookups, so that the rest can be the body of a function, with its top-level awaits.
-  const modules: Record<string, Record<string, unknown>> = { 'fetch-keypool': keypool, openai }
+  const modules: Record<string, Record<string, unknown>> = {
+    ...{ 'fetch-keypool': keypool, 'fetch-keypool/keyv': keyv, openai },
+    keyv: { default: Keyv },
+  }
   const body = code.replace(/^import (?:type )?(\w+|\{[^}]+\}) from '([^']+)'$/gm, (_, names: string, from: string) => {
     return names.startsWith('{') ? `const ${names} = modules['${from}']` : `const ${names} = modules['${from}'].default`
   })
@@ -61,7 +66,7 @@ describe('README', () => {
       expect(requests[0]!.headers.get('authorization')).toMatch(/^Bearer (aa|bb)$/)
     if (fetch) expect(fetch.pool.keys().length).toBeGreaterThan(0)
     if (code.includes('console.log(id, state')) expect(log.length).toBeGreaterThan(2)
-    if (fetch && code.includes('const store')) {
+    if (fetch && /const store|keyvStore\(/.test(code)) {
       const ask = async () => (await fetch('https://api.example.com/kept')).json()
       expect([await ask(), await ask()]).toEqual([{ ok: true }, { ok: true }])
       expect(requests).toHaveLength(1)

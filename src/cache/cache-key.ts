@@ -71,10 +71,17 @@ export function cacheKeys(strip: (url: string) => string, authHeader: string | u
   }
 }
 
-/** The request fields that a response varies by (RFC 9110 section 12.5.5). */
-export function varyOf(headers: Headers): string[] {
+/** The request fields that a response varies by (RFC 9110 section 12.5.5); `undefined`: by what no request can tell. */
+export function varyOf(headers: Headers): string[] | undefined {
   const names = (headers.get('vary') ?? '').split(',').map(name => name.trim().toLowerCase())
-  return [...new Set(names.filter(name => name !== ''))].sort()
+  const given = [...new Set(names.filter(name => name !== ''))].sort()
+  // `*`, and what is no name of a field.
+  return given.every(name => name !== '*' && isFieldName(name)) ? given : undefined
+}
+
+/** Whether a header field can have this name, in lower case (RFC 9110 section 5.6.2). */
+export function isFieldName(name: string): boolean {
+  return /^[!#$%&'*+\-.^_`|~\da-z]+$/.test(name)
 }
 
 function withoutHash(url: string): string {

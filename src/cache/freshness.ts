@@ -30,7 +30,7 @@ export function freshnessOf(received: Received, defaults: FreshnessDefaults): Fr
   const { status, headers, receivedAt } = received
   const control = parseCacheControl(headers.get('cache-control'))
   // Partial content is not put together here, and a redirect is followed anew by each request.
-  if (status === 206 || (status >= 300 && status < 400) || headers.get('vary')?.includes('*')) return undefined
+  if (status === 206 || (status >= 300 && status < 400)) return undefined
   const fresh = freshFor({ ...received, control })
   if (fresh === undefined) return undefined
   const age = ageFieldOf(headers)

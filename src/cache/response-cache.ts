@@ -2,7 +2,7 @@ import type { Clock } from '../clock.js'
 import type { Call } from '../http/call.js'
 import { concat } from '../http/call-body.js'
 import { hasNullBody, watchBody, withFacts } from '../http/response.js'
-import { type CacheKeys, varyOf } from './cache-key.js'
+import { type CacheKeys, isFieldName, varyOf } from './cache-key.js'
 import type { CacheEntry, CacheRecord, CacheStore } from './cache-store.js'
 import { isCacheRecord } from './check-record.js'
 import { ageOf, type FreshnessDefaults, freshnessOf, hasValidator, usefulFor } from './freshness.js'
@@ -91,6 +91,8 @@ export class ResponseCache {
     return watchBody(response, {
       // Others may be waiting for it, whether or not this caller reads.
       ahead: maxBodyBytes,
+      signal: from.call.signal,
+      aborts: this.#options.clock.aborts,
       chunk(bytes) {
         if (size > maxBodyBytes) return
         size += bytes.byteLength
@@ -266,6 +268,7 @@ export class ResponseCache {
     const freshness = freshnessOf(received, this.#options.defaults)
     if (!freshness) return undefined
     const vary = varyOf(headers)
+    if (!vary) return undefined
     const variant = await this.#options.keys.variantOf(call, vary, this.#options.tenants.ofKey(keyId))
     const stored = storableHeaders(headers)
     return { variant, vary, status, statusText, headers: stored, url, body: null, keyId, ...freshness }
@@ -274,7 +277,10 @@ export class ResponseCache {
   /** A response's fields without the key, should the server have put it into one (a link to the next page, say). */
   #headersOf({ headers }: Response, keyId: string | null): Headers {
     const clean = new Headers()
-    for (const [name, value] of headers) clean.append(name, this.#options.scrub(value, keyId))
+    for (const [name, value] of headers) {
+      // A server may send a field under a name that is none: it cannot be kept.
+      if (isFieldName(name)) clean.append(name, this.#options.scrub(value, keyId))
+    }
     return clean
   }
 

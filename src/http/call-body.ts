@@ -23,8 +23,15 @@ export function bodyOfInit(body: BodyInit): CallBody {
     for (const [name, value] of body) copy.append(name, value as string)
     return { kind: 'value', value: copy }
   }
-  if (typeof body === 'object' && !(body instanceof Blob) && isStreaming(body)) return { kind: 'stream', value: body }
-  return { kind: 'value', value: body as string | Blob }
+  if (typeof body === 'string' || isLikeBlobOrForm(body)) return { kind: 'value', value: body }
+  if (typeof body === 'object' && isStreaming(body)) return { kind: 'stream', value: body }
+  // Anything else is its text, which is asked for once.
+  return { kind: 'value', value: String(body) }
+}
+
+/** Those of the platform, and what others have made in their likeness. */
+function isLikeBlobOrForm(body: unknown): body is Blob {
+  return /^\[object (?:Blob|File|FormData)\]$/.test(Object.prototype.toString.call(body))
 }
 
 function isStreaming(body: object): body is ReadableStream {
@@ -47,6 +54,14 @@ export function canReplay(body: CallBody): boolean {
     case 'request':
       return body.kept.bytes !== undefined
   }
+}
+
+/** Lets go of a body that will not be sent, as `fetch` does with one of a call that is aborted already. */
+export function cancelBody(body: CallBody, reason: unknown): void {
+  const stream = body.kind === 'stream' ? body.value : body.kind === 'request' ? body.request.body : null
+  if (!(stream instanceof ReadableStream) || stream.locked) return
+  // Its source may fail at that, and nobody is left to be told.
+  stream.cancel(reason).catch(() => {})
 }
 
 /** The content type that `fetch` gives a body when its caller names none (Fetch standard, "extract a body"). */
@@ -106,14 +121,15 @@ export class KeptBody {
     let size = 0
     try {
       for (;;) {
-        const { done, value } = await reader.read()
+        const { done, value } = (await reader.read()) as ReadableStreamReadResult<unknown>
         if (done) break
-        size += value.byteLength
-        if (size > REPLAY_BOUND) {
+        // Whatever else a stream may hold is refused where it is sent.
+        if (!(value instanceof Uint8Array) || size + value.byteLength > REPLAY_BOUND) {
           // Cancelling one branch of a tee settles only with the other: not to be waited for.
           void reader.cancel()
           return
         }
+        size += value.byteLength
         chunks.push(value)
       }
     } catch {

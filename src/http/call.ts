@@ -15,7 +15,31 @@ export interface Call {
   readonly rank: 0 | 1 | 2
   /** All else that `fetch` takes (and what the runtime takes beyond it, such as a dispatcher): passed on as it is. */
   readonly rest: RequestInit
+  /** The `Request` that was given, where it has no body: what nobody can see of it goes with it (undici's dispatcher). */
+  readonly source: Request | undefined
 }
+
+/** What `fetch` reads of an init, each once: members may be inherited, or have a getter (Web IDL, "dictionary types"). */
+const MEMBERS = [
+  'method',
+  'headers',
+  'body',
+  'signal',
+  'redirect',
+  'cache',
+  'priority',
+  'mode',
+  'credentials',
+  'integrity',
+  'keepalive',
+  'referrer',
+  'referrerPolicy',
+  'duplex',
+  'window',
+  // What undici takes beyond the standard.
+  'dispatcher',
+] as const
+type Members = Partial<Record<(typeof MEMBERS)[number], unknown>>
 
 /**
  * Reads the arguments of `fetch` as the standard says.
@@ -24,26 +48,75 @@ export interface Call {
  */
 export function readCall(input: RequestInfo | URL, init: RequestInit | undefined): Call {
   const ofRequest = input instanceof Request
-  const body = init?.body ?? undefined
-  const signal = init?.signal === undefined ? (ofRequest ? input.signal : undefined) : (init.signal ?? undefined)
+  const { signal: givenSignal, headers: givenHeaders, body: givenBody, ...given } = membersOf(init)
+  const body = (givenBody ?? undefined) as BodyInit | undefined
+  // Once: an iterator can't be read again.
+  const headers = givenHeaders === undefined ? undefined : new Headers(givenHeaders as HeadersInit)
   // The platform checks and normalises. Not with the signal, which it would listen to for as long as the request lives;
   // nor with the body, which it would take: an empty one stands for it, and is refused where any body would be.
-  const asked: RequestInit = { ...init, signal: signal === undefined || signal instanceof AbortSignal ? null : signal }
-  if (body !== undefined) asked.body = ''
-  const request = new Request(input, asked)
-  const { method: _m, headers: _h, body: _b, signal: _s, redirect: _r, ...own } = init ?? {}
+  const asked: Record<string, unknown> = {
+    ...given,
+    signal: givenSignal === undefined || isSignal(givenSignal) ? null : givenSignal,
+  }
+  if (headers !== undefined) asked.headers = headers
+  if (body !== undefined) asked.body = isUnsteady(body) ? body : ''
+  const request = new Request(input, isDictionary(init) ? asked : (init as unknown as RequestInit))
+  const signal =
+    givenSignal === undefined ? (ofRequest ? input.signal : undefined) : (givenSignal as AbortSignal | null)
+  const { method: _m, redirect: _r, priority, ...own } = given
   return {
     method: request.method,
     url: request.url,
     origin: originOf(request.url),
-    headers: new Headers(init?.headers ?? (ofRequest ? input.headers : undefined)),
+    headers: headers ?? new Headers(ofRequest ? input.headers : undefined),
     body: body !== undefined ? bodyOfInit(body) : bodyOfRequest(request),
-    signal,
+    signal: signal === null ? undefined : signal && asSignal(signal),
     redirect: request.redirect,
     cache: request.cache,
-    rank: rankOf(init),
-    rest: ofRequest ? { ...settingsOf(request), ...own } : own,
+    rank: priority === 'high' ? 0 : priority === 'low' ? 2 : 1,
+    // The init makes a Request's own settings count for nothing where it has some itself (Fetch standard, `new Request()`).
+    rest: (ofRequest ? { ...settingsOf(input), ...own } : own) as RequestInit,
+    source: ofRequest && request.body === null ? request : undefined,
   }
+}
+
+function isDictionary(init: unknown): boolean {
+  return init === undefined || init === null || typeof init === 'object' || typeof init === 'function'
+}
+
+function membersOf(init: RequestInit | undefined): Members {
+  const members: Members = {}
+  if (init === undefined || init === null || !isDictionary(init)) return members
+  for (const name of MEMBERS) {
+    const value = (init as Record<string, unknown>)[name]
+    if (value !== undefined) members[name] = value
+  }
+  return members
+}
+
+/** Memory that others may change or shrink while it is sent, which `fetch` refuses. */
+function isUnsteady(body: BodyInit): boolean {
+  const buffer: unknown = ArrayBuffer.isView(body) ? body.buffer : body
+  const kind = Object.prototype.toString.call(buffer)
+  if (kind === '[object SharedArrayBuffer]') return true
+  return kind === '[object ArrayBuffer]' && (buffer as { resizable?: boolean }).resizable === true
+}
+
+/** A signal, or what others have made in its likeness: the platform takes both. */
+function isSignal(signal: unknown): signal is AbortSignal {
+  if (signal === null || signal instanceof AbortSignal) return true
+  const { aborted, addEventListener } = Object(signal) as Partial<AbortSignal>
+  return typeof aborted === 'boolean' && typeof addEventListener === 'function'
+}
+
+function asSignal(signal: AbortSignal): AbortSignal {
+  if (signal instanceof AbortSignal) return signal
+  const like = signal as AbortSignal
+  const controller = new AbortController()
+  const abort = () => controller.abort(like.reason)
+  if (like.aborted) abort()
+  else like.addEventListener('abort', abort, { once: true })
+  return controller.signal
 }
 
 /** The origin of an absolute URL. */
@@ -63,9 +136,4 @@ function settingsOf(request: Request): RequestInit {
     referrer,
     referrerPolicy,
   }
-}
-
-/** `priority` of the fetch standard: high before auto before low. */
-function rankOf(init: RequestInit | undefined): 0 | 1 | 2 {
-  return init?.priority === 'high' ? 0 : init?.priority === 'low' ? 2 : 1
 }

@@ -6,6 +6,24 @@ export interface Redirected {
   readonly crossOrigin: boolean
 }
 
+/** The policies that a `Referrer-Policy` field may name (Referrer Policy, section 3). */
+const POLICIES: ReadonlySet<string> = new Set([
+  'no-referrer',
+  'no-referrer-when-downgrade',
+  'same-origin',
+  'origin',
+  'strict-origin',
+  'origin-when-cross-origin',
+  'strict-origin-when-cross-origin',
+  'unsafe-url',
+])
+
+/** The policy that a redirect sets for the rest of the way: the last that is known (Referrer Policy, section 8.1). */
+export function referrerPolicyOf({ headers }: Response): ReferrerPolicy | undefined {
+  const named = (headers.get('referrer-policy') ?? '').split(',').map(policy => policy.trim().toLowerCase())
+  return named.findLast(policy => POLICIES.has(policy)) as ReferrerPolicy | undefined
+}
+
 /** The longest chain of redirects (Fetch standard, HTTP-redirect fetch, step 7). */
 export const REDIRECT_LIMIT = 20
 
@@ -45,21 +63,20 @@ export function nextAfterRedirect(
   location: string,
   from: { url: string; method: string },
   body: { present: boolean; replayable: boolean },
+  mode: RequestMode | undefined,
 ): Redirected {
   const to = parseLocation(location, from.url)
   const source = new URL(from.url)
   if (to.protocol !== 'http:' && to.protocol !== 'https:') throw redirectError('URL scheme must be a HTTP(S) scheme')
   if (to.hash === '') to.hash = source.hash
   const crossOrigin = to.origin !== source.origin
-  if (crossOrigin && (to.username || to.password)) {
-    throw redirectError('cross origin not allowed for request mode "cors"')
-  }
+  if (crossOrigin && mode === 'same-origin') throw redirectError('request mode cannot be "same-origin"')
+  if (to.username || to.password) throw redirectError('cross origin not allowed for request mode "cors"')
   const becomesGet =
     ((status === 301 || status === 302) && from.method === 'POST') ||
     (status === 303 && from.method !== 'GET' && from.method !== 'HEAD')
-  if (!becomesGet && status !== 303 && body.present && !body.replayable) {
-    throw redirectError('the request body is a stream, which cannot be sent again')
-  }
+  // Even where the next request has no body: so the standard has it (step 11).
+  if (status !== 303 && body.present && !body.replayable) throw redirectError('')
   return { url: to.href, method: becomesGet ? 'GET' : from.method, dropBody: becomesGet, crossOrigin }
 }
 

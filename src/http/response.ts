@@ -1,3 +1,4 @@
+import type { AbortWatch } from '../abort-watch.js'
 import { concat } from './call-body.js'
 
 /** What `new Response()` can't be told: these belong to responses that came from a network. */
@@ -15,30 +16,52 @@ export function hasNullBody(status: number): boolean {
   return NULL_BODY_STATUSES.has(status)
 }
 
-/** Makes a response say where it came from; its clones say it too. */
-export function withFacts(response: Response, facts: ResponseFacts): Response {
-  const define = (name: string, value: unknown) => ({ value, configurable: true, name })
+/**
+ * Makes a response say where it came from; its clones say it too.
+ *
+ * @param headers - those of a response that came from a network, which cannot be changed and may hold what the constructor
+ *   refuses; else its own are closed to changes, as theirs are
+ */
+export function withFacts(response: Response, facts: ResponseFacts, headers = immutable(response.headers)): Response {
+  const define = (value: unknown) => ({ value, configurable: true })
   Object.defineProperties(response, {
-    statusText: define('statusText', facts.statusText),
-    url: define('url', facts.url),
-    redirected: define('redirected', facts.redirected),
-    type: define('type', facts.type),
+    statusText: define(facts.statusText),
+    url: define(facts.url),
+    redirected: define(facts.redirected),
+    type: define(facts.type),
+    headers: define(headers),
     clone: {
       configurable: true,
       writable: true,
       value: function clone() {
-        return withFacts(Response.prototype.clone.call(response), facts)
+        return withFacts(Response.prototype.clone.call(response), facts, headers)
       },
     },
   })
   return response
 }
 
+/** Headers that refuse to be changed, as those of fetched responses do (Fetch standard, headers guard "immutable"). */
+function immutable(headers: Headers): Headers {
+  for (const name of ['append', 'delete', 'set'] as const) {
+    Object.defineProperty(headers, name, {
+      configurable: true,
+      writable: true,
+      value() {
+        throw new TypeError('immutable')
+      },
+    })
+  }
+  return headers
+}
+
 /** The same response with another body in the place of its own. */
 export function withBody(response: Response, body: ReadableStream<Uint8Array> | null): Response {
   const { status, statusText, headers, url, redirected, type } = response
-  // Not the reason phrase: servers send bytes in it that the constructor refuses.
-  return withFacts(new Response(body, { status, headers }), { statusText, url, redirected, type })
+  // The content type says what blob() and formData() make of it; servers send bytes in the rest that the constructor refuses.
+  const contentType = headers.get('content-type')
+  const made = new Response(body, { status, headers: contentType === null ? [] : [['content-type', contentType]] })
+  return withFacts(made, { statusText, url, redirected, type }, headers)
 }
 
 /** Whether a response can be made anew at all: the constructor takes statuses from 200 to 599 only. */
@@ -59,6 +82,9 @@ export interface BodyWatch {
   cut?(): void
   /** How far to read ahead of the reader, in bytes. @default 64 KiB */
   readonly ahead?: number
+  /** Ends the body with its reason, even when all of it has come in already. */
+  readonly signal?: AbortSignal | undefined
+  readonly aborts?: AbortWatch
 }
 
 /**
@@ -74,30 +100,49 @@ export function watchBody(response: Response, watch: BodyWatch): Response {
     return response
   }
   const state = new WatchedBody(response.body.getReader(), watch)
-  const stream = new ReadableStream<Uint8Array>(
-    {
-      type: 'bytes',
-      pull: (controller: ReadableByteStreamController) => state.pull(controller),
-      cancel: (reason: unknown) => state.cancel(reason),
-    } as never,
-    // One more than the bound: a body of just that length must be seen to end.
-    { highWaterMark: (watch.ahead ?? READ_AHEAD) + 1 },
-  )
+  // One more than the bound: a body of just that length must be seen to end.
+  const stream = byteStream(state, (watch.ahead ?? READ_AHEAD) + 1)
   dropped.register(stream, state)
   return withBody(response, stream)
 }
 
-/** Streams that were collected before their end: only then is it certain that nobody will read on. */
-const dropped = new FinalizationRegistry<WatchedBody>(state => void state.cancel('The response was dropped unread'))
+/** Without a prototype, whatever the program has put into that of all objects. */
+function byteStream(
+  source: Pick<WatchedBody, 'pull' | 'cancel'> & { start?(controller: ReadableByteStreamController): void },
+  highWaterMark: number,
+): ReadableStream<Uint8Array> {
+  const underlying = {
+    __proto__: null,
+    type: 'bytes',
+    start: (controller: ReadableByteStreamController) => source.start?.(controller),
+    pull: (controller: ReadableByteStreamController) => source.pull(controller),
+    cancel: (reason: unknown) => source.cancel(reason),
+  }
+  return new ReadableStream<Uint8Array>(underlying as never, { __proto__: null, highWaterMark } as never)
+}
+
+/** Streams that were collected: only then is it certain that nobody will read on. */
+const dropped = new FinalizationRegistry<WatchedBody>(state => void state.drop())
 
 class WatchedBody {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>
   readonly #watch: BodyWatch
   #over = false
+  #unwatch: (() => void) | undefined
 
   constructor(reader: ReadableStreamDefaultReader<Uint8Array>, watch: BodyWatch) {
     this.#reader = reader
     this.#watch = watch
+  }
+
+  start(controller: ReadableByteStreamController): void {
+    const { signal, aborts } = this.#watch
+    if (!signal || !aborts) return
+    // Weakly: the signal may live for as long as the program, and what is read ahead must not.
+    const weakly = new WeakRef(controller)
+    this.#unwatch = aborts.on(signal, () =>
+      fail(weakly.deref(), signal.reason ?? new DOMException('The operation was aborted.', 'AbortError')),
+    )
   }
 
   async pull(controller: ReadableByteStreamController): Promise<void> {
@@ -126,10 +171,25 @@ class WatchedBody {
     await this.#reader.cancel(reason)
   }
 
+  /** Nobody can reach it any more. */
+  async drop(): Promise<void> {
+    this.#unwatch?.()
+    await this.cancel('The response was dropped unread')
+  }
+
   #end(how: 'whole' | 'cut'): void {
     if (this.#over) return
     this.#over = true
     this.#watch[how]?.()
+  }
+}
+
+/** Ends a stream with an error, unless it has ended. */
+function fail(controller: ReadableByteStreamController | undefined, reason: unknown): void {
+  try {
+    controller?.error(reason)
+  } catch {
+    // Closed and read to its end: an abort is too late for it.
   }
 }
 
@@ -211,10 +271,9 @@ export async function peek(
   const decoder = new TextDecoder()
   const text = chunks.map(chunk => decoder.decode(chunk, { stream: true })).join('')
   let index = 0
-  const stream = new ReadableStream<Uint8Array>(
+  const stream = byteStream(
     {
-      type: 'bytes',
-      async pull(controller: ReadableByteStreamController) {
+      async pull(controller) {
         if (index < chunks.length) {
           controller.enqueue(chunks[index++]! as Uint8Array<ArrayBuffer>)
           return
@@ -226,9 +285,9 @@ export async function peek(
           controller.byobRequest?.respond(0)
         } else controller.enqueue(value as Uint8Array<ArrayBuffer>)
       },
-      cancel: (reason: unknown) => reader.cancel(reason),
-    } as never,
-    { highWaterMark: 0 },
+      cancel: reason => reader.cancel(reason),
+    },
+    0,
   )
   return { text, whole, response: withBody(response, stream) }
 }

@@ -9,6 +9,7 @@ import {
   ORIGIN_HEADERS,
   REDIRECT_LIMIT,
   redirectError,
+  referrerPolicyOf,
 } from '../http/redirect-rules.js'
 import { discard, withFacts } from '../http/response.js'
 import type { Lease } from '../pool/lease.js'
@@ -23,6 +24,8 @@ export interface Hop {
   readonly headers: Headers
   readonly withBody: boolean
   readonly lease: Lease | undefined
+  /** Where a redirect has set another than the call's. */
+  readonly referrerPolicy: ReferrerPolicy | undefined
   /** Whether redirects are to be left to the platform, which is the only one that can follow them there. */
   readonly native: boolean
 }
@@ -66,8 +69,11 @@ export function followRedirects(host: RedirectHost): (send: Send) => (call: Call
         headers: call.headers,
         withBody: true,
         lease,
-        native: false,
+        referrerPolicy: undefined,
+        // What is checked must be the end of the way: only the platform can check, and it checks each thing that it gets.
+        native: call.redirect === 'follow' && Boolean(call.rest.integrity) && host.safeWithNativeRedirects,
       }
+      let tainted = false
       try {
         for (let count = 0; ; count++) {
           const response = await send(hop)
@@ -84,12 +90,16 @@ export function followRedirects(host: RedirectHost): (send: Send) => (call: Call
           }
           const location = call.redirect === 'follow' ? locationOf(response) : undefined
           if (location === undefined) {
-            return { response: count === 0 ? response : withFacts(response, arrivedBy(response)), lease }
+            return {
+              response: count === 0 ? response : withFacts(response, arrivedBy(response, tainted), response.headers),
+              lease,
+            }
           }
           // To the end, as the permit of this hop is given back next: the server must have nothing more to send.
           await discard(response)
           if (count === REDIRECT_LIMIT) throw redirectError('redirect count exceeded')
-          const next = nextAfterRedirect(response.status, location, hop, bodyOf(hop))
+          const next = nextAfterRedirect(response.status, location, hop, bodyOf(hop), call.rest.mode)
+          tainted ||= next.crossOrigin
           const headers = new Headers(hop.headers)
           if (next.dropBody) for (const name of BODY_HEADERS) headers.delete(name)
           if (next.crossOrigin) for (const name of ORIGIN_HEADERS) headers.delete(name)
@@ -102,7 +112,8 @@ export function followRedirects(host: RedirectHost): (send: Send) => (call: Call
             lease = undefined
           }
           const withBody = hop.withBody && !next.dropBody
-          hop = { call, url, method: next.method, headers, withBody, lease, native: false }
+          const referrerPolicy = referrerPolicyOf(response) ?? hop.referrerPolicy
+          hop = { call, url, method: next.method, headers, withBody, lease, referrerPolicy, native: false }
         }
       } catch (error) {
         lease?.end()
@@ -122,6 +133,7 @@ function isOpaqueRedirect(response: Response, call: Call): boolean {
   return response.type === 'opaqueredirect' && call.redirect === 'follow'
 }
 
-function arrivedBy({ statusText, url, type }: Response) {
-  return { statusText, url, type, redirected: true }
+/** A response that another origin has had a hand in is of type `cors` (Fetch standard, "response tainting"). */
+function arrivedBy({ statusText, url, type }: Response, tainted: boolean) {
+  return { statusText, url, type: tainted && type === 'basic' ? 'cors' : type, redirected: true } as const
 }

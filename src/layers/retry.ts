@@ -81,7 +81,7 @@ export function retry(
       const first = await next(exchange)
       // p-retry costs more than all the rest of a call that goes well: it is entered when one has not.
       if (!settings || !isRetried(settings, exchange, first)) return finish(first)
-      if (!canReplay(exchange.call.body)) return finishUnreplayable(first)
+      if (!canReplay(exchange.call.body)) return finishUnreplayable(exchange.call, first)
       try {
         const settled = await pRetry(
           async attempt => {
@@ -108,13 +108,18 @@ export function retry(
     }
 }
 
+/** Codes of a connection that failed, by the system or by undici: not of what was asked, nor of an answer that is no HTTP. */
+const CONNECTION = /^(?:E(?!RR_)[A-Z]+|UND_ERR_(?:SOCKET|CONNECT_TIMEOUT|HEADERS_TIMEOUT|BODY_TIMEOUT))$/
+
 /** Whether trying again may help: not where the call itself is at fault, as `fetch` tells with a TypeError of its own. */
 function isTransient(error: unknown): boolean {
   if (KeypoolError.is(error)) return error.code === 'ERR_TIMEOUT'
-  if (!(error instanceof TypeError)) return true
-  // undici calls every failure 'fetch failed': those of a connection carry the system's code, refusals of its own none.
-  if (error.message === 'fetch failed')
-    return typeof error.cause === 'object' && error.cause !== null && 'code' in error.cause
+  if (!(error instanceof TypeError)) return error instanceof Error
+  // undici calls every failure 'fetch failed': those of a connection carry a code, refusals of its own none or another.
+  if (error.message === 'fetch failed') {
+    const code = (error.cause as { code?: unknown } | null | undefined)?.code
+    return typeof code === 'string' && CONNECTION.test(code)
+  }
   return isNetworkError(error)
 }
 
@@ -127,8 +132,9 @@ function finish(outcome: Settled): Response {
   return outcome.response
 }
 
-function finishUnreplayable(outcome: Transient): Response {
-  if (outcome.kind !== 'failed') return outcome.response
+/** Who says that a request may be sent twice is told why it was not; else the failure is what it is. */
+function finishUnreplayable({ headers }: Call, outcome: Transient): Response {
+  if (outcome.kind !== 'failed' || !headers.has('idempotency-key')) return finish(outcome)
   const message = 'The attempt failed, and its body is a stream, which cannot be sent again.'
   throw new KeypoolError('ERR_BODY_NOT_REPLAYABLE', message, { cause: outcome.error })
 }

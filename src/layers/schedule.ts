@@ -112,7 +112,7 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
    * Gives the lease back: at once, or at the end of the body where a limit counts requests at once. What was reserved in
    * tokens is settled when the answer says how many it took.
    */
-  function endWithBody<Kind extends Settled>(outcome: Kind, lease: Lease | undefined): Kind {
+  function endWithBody<Kind extends Settled>(outcome: Kind, lease: Lease | undefined, { signal }: Exchange): Kind {
     if (!lease) return outcome
     if (outcome.kind === 'failed') {
       lease.end()
@@ -129,7 +129,10 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
       lease.end()
     }
     const chunk = reader && ((bytes: Uint8Array) => reader.read(bytes))
-    return { ...outcome, response: watchBody(response, { ...(chunk && { chunk }), whole: end, cut: end }) }
+    return {
+      ...outcome,
+      response: watchBody(response, { ...(chunk && { chunk }), whole: end, cut: end, signal, aborts: clock.aborts }),
+    }
   }
 
   function settle(lease: Lease, tokens: number): void {
@@ -201,11 +204,11 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
           case 'answer':
             counters.passed({ keyId, latency: clock.now() - last.takenAt, bytes: lengthOf(outcome.response) })
             health.succeeded(last, readLimits(outcome.response.headers, provider))
-            return endWithBody(outcome, last)
+            return endWithBody(outcome, last, exchange)
           case 'trouble':
             if (outcome.cause) counters.refusal(keyId, outcome.cause)
             counters.troubled(keyId)
-            return endWithBody(outcome, last)
+            return endWithBody(outcome, last, exchange)
           case 'refused': {
             const { cause, scope, wait, response } = outcome
             counters.refusal(keyId, cause)
@@ -222,12 +225,12 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
             counters.refusal(keyId, 'invalid-key')
             // Keys that were in order are not used up one by one for what is hardly their fault: it is the answer.
             if (!health.rejected(last, outcome.response.status)) {
-              return endWithBody({ kind: 'answer', response: outcome.response }, last)
+              return endWithBody({ kind: 'answer', response: outcome.response }, last, exchange)
             }
             break
         }
         // What can't be sent again has had its one chance: its answer is the caller's.
-        if (!canReplay(call.body)) return endWithBody({ kind: 'answer', response: outcome.response }, last)
+        if (!canReplay(call.body)) return endWithBody({ kind: 'answer', response: outcome.response }, last, exchange)
         const cause = outcome.kind === 'refused' ? outcome.cause : 'invalid-key'
         refused = { response: setAside(outcome.response, last), keyId, cause }
       }

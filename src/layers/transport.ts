@@ -33,7 +33,7 @@ export function transport(options: TransportOptions): (signal: AbortSignal | und
     const url = cleanUrl(response.url, key)
     if (url === response.url) return response
     const { statusText, redirected, type } = response
-    return withFacts(response, { statusText, url, redirected, type })
+    return withFacts(response, { statusText, url, redirected, type }, response.headers)
   }
 
   return signal =>
@@ -47,7 +47,11 @@ export function transport(options: TransportOptions): (signal: AbortSignal | und
         if (lease && authoriser) authoriser.authorise(outgoing, lease.key.secret)
         // Redirects are followed, or refused, one layer up: see there.
         const redirect: RequestRedirect = hop.native ? 'follow' : 'manual'
-        const init = { ...call.rest, method: hop.method, headers: outgoing.headers, signal: attemptSignal, redirect }
+        const init: RequestInit = {
+          ...call.rest,
+          ...(hop.referrerPolicy && { referrerPolicy: hop.referrerPolicy }),
+          ...{ method: hop.method, headers: outgoing.headers, signal: attemptSignal, redirect },
+        }
         const request = await abortable(clock, withBodyOf(hop, outgoing.url, init), attemptSignal)
         let response: Response
         if (lease && typeof auth === 'function') {
@@ -77,8 +81,8 @@ async function withBodyOf(
   url: string,
   init: RequestInit,
 ): Promise<{ input: string | Request; init: RequestInit }> {
-  const { body } = hop.call
-  if (!hop.withBody || body.kind === 'none') return { input: url, init }
+  const { body, source } = hop.call
+  if (!hop.withBody || body.kind === 'none') return { input: source?.url === url ? source : url, init }
   switch (body.kind) {
     case 'value':
       return { input: url, init: { ...init, body: body.value } }

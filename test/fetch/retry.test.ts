@@ -65,11 +65,21 @@ describe('a transient failure', () => {
     expect(server.received.map(({ body }) => body)).toEqual(['x', 'x'])
   })
 
-  it('of a streamed body can not be mended: the error says so and keeps the cause', async () => {
+  it('of a streamed body can not be mended: it is the failure that fetch tells', async () => {
     const server = await loopback(() => response => response.destroy())
     const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: ['a'], retry: QUICK })
     const body = new Blob(['x']).stream()
-    const error = await fetch(server.url, { method: 'PUT', body, duplex: 'half' } as RequestInit).catch(
+    const failed = fetch(server.url, { method: 'PUT', body, duplex: 'half' } as RequestInit)
+    await expect(failed).rejects.toBeInstanceOf(TypeError)
+    expect(server.received).toHaveLength(1)
+  })
+
+  it('of a streamed body with an Idempotency-Key can not be mended either: the error says so and keeps the cause', async () => {
+    const server = await loopback(() => response => response.destroy())
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: ['a'], retry: QUICK })
+    const body = new Blob(['x']).stream()
+    const headers = { 'idempotency-key': '1' }
+    const error = await fetch(server.url, { method: 'POST', body, headers, duplex: 'half' } as RequestInit).catch(
       (error: unknown) => error,
     )
     expect(KeypoolError.is(error, 'ERR_BODY_NOT_REPLAYABLE')).toBe(true)
