@@ -27,7 +27,7 @@ async function counts(running: RunningProvider) {
   return { served: stats.map(({ served }) => served), refused: stats.reduce((sum, { refused }) => sum + refused, 0) }
 }
 
-describe('declared limits, against a server that enforces them', () => {
+describe('declared limits, against a server that enforces them', { retry: 2 }, () => {
   it.each([
     ['buckets of 50/s with burst 10', { requests: 50, per: 1000, burst: 10 }, 5, (COUNT / 4 - 10) / 50],
     ['40 in any second', { requests: 40, per: 1000 }, 5, Math.ceil(COUNT / 160) - 1],
@@ -58,7 +58,7 @@ describe('declared limits, against a server that enforces them', () => {
   })
 })
 
-describe('with one key dead and one out of quota', () => {
+describe('with one key dead and one out of quota', { retry: 2 }, () => {
   it('no request fails, and none goes to either once its first refusal has arrived', async () => {
     const limits = { requests: 60, per: 1000, burst: 20 }
     const running = await startProvider({
