@@ -75,8 +75,12 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
   const { send, urlOf, explainPooled } = layersOf(fetch, settings, engine, clock, urls, runUnattended)
   const underWay = new Set<Promise<unknown>>()
 
-  async function pooled(input: RequestInfo | URL, init: RequestInit | undefined): Promise<Response> {
-    const call = readCall(input, init)
+  async function pooled(
+    input: RequestInfo | URL,
+    init: RequestInit | undefined,
+    target: URL | undefined,
+  ): Promise<Response> {
+    const call = readCall(input, init, target)
     if (call.signal?.aborted) {
       cancelBody(call.body, call.signal.reason)
       throw call.signal.reason
@@ -177,13 +181,14 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
         return Promise.reject(error)
       }
     }
-    if (!urls.isPooled(input)) {
+    const target = urls.targetOf(input)
+    if (!urls.isPooled(target)) {
       engine.counters.passedThrough++
       return fetch(input, init)
     }
     if (closing.signal.aborted) return Promise.reject(closing.signal.reason)
     engine.counters.called()
-    const answer = pooled(input, init)
+    const answer = pooled(input, init, target)
     track(answer)
     return answer
   }
@@ -192,7 +197,7 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
     // A copy, so that the body of a `Request` is left to whoever made it.
     const call = readCall(input instanceof Request && !input.bodyUsed ? input.clone() : input, init)
     const common = { method: call.method, url: urlOf(call) }
-    if (!urls.isPooled(input)) return { ...common, ...PASSED_THROUGH }
+    if (!urls.isPooled(urls.targetOf(input))) return { ...common, ...PASSED_THROUGH }
     if (closing.signal.aborted) return { ...common, ...CLOSED }
     await engine.ready()
     const exchange = newExchange(call, call.signal, clock.now())
@@ -314,7 +319,9 @@ function groupTenants(
 
 function newExchange(call: Call, signal: AbortSignal | undefined, startedAt: number): Exchange {
   return {
-    ...{ call, signal, startedAt },
+    call,
+    signal,
+    startedAt,
     waited: 0,
     attempts: 0,
     keyId: null,

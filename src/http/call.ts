@@ -41,12 +41,58 @@ const MEMBERS = [
 ] as const
 type Members = Partial<Record<(typeof MEMBERS)[number], unknown>>
 
+/** Methods that are what they are written as, of which nothing is to be checked (Fetch standard, "normalize"). */
+const PLAIN_METHODS: ReadonlySet<unknown> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH'])
+/** Copied for each sending, and never changed. */
+const NO_HEADERS = new Headers()
+const NOTHING: RequestInit = {}
+/** Stands for what is no plain init: of a mode that is none. */
+const EXOTIC = { mode: 'none' } as unknown as RequestInit
+
 /**
  * Reads the arguments of `fetch` as the standard says.
  *
+ * @param target - where the input leads, where that is known already
  * @throws TypeError the platform's own, for whatever its `Request` refuses.
  */
-export function readCall(input: RequestInfo | URL, init: RequestInit | undefined): Call {
+export function readCall(input: RequestInfo | URL, init: RequestInit | undefined, target?: URL): Call {
+  return readPlainCall(input, init, target) ?? readAnyCall(input, init)
+}
+
+/**
+ * What nearly all calls are: a URL, and no more than a method, headers, a body of text or bytes, and a signal. There is
+ * nothing in it that the platform would have to check or change, and making its `Request` takes longer than all the rest.
+ */
+function readPlainCall(
+  input: RequestInfo | URL,
+  init: RequestInit | undefined,
+  target: URL | undefined,
+): Call | undefined {
+  if (!target || input instanceof Request || target.username !== '' || target.password !== '') return undefined
+  const { method = 'GET', headers, body, signal, ...others } = isPlain(init) ? (init ?? NOTHING) : EXOTIC
+  for (const _ in others) return undefined
+  if (!PLAIN_METHODS.has(method) || !(signal === undefined || signal instanceof AbortSignal)) return undefined
+  if (body !== undefined && (typeof body !== 'string' || method === 'GET' || method === 'HEAD')) return undefined
+  return {
+    method,
+    url: target.href,
+    origin: target.origin,
+    headers: headers === undefined ? NO_HEADERS : new Headers(headers),
+    body: body === undefined ? { kind: 'none' } : { kind: 'value', value: body },
+    signal,
+    redirect: 'follow',
+    cache: 'default',
+    rank: 1,
+    rest: {},
+    source: undefined,
+  }
+}
+
+function isPlain(init: RequestInit | null | undefined): boolean {
+  return init === undefined || init === null || Object.getPrototypeOf(init) === Object.prototype
+}
+
+function readAnyCall(input: RequestInfo | URL, init: RequestInit | undefined): Call {
   const ofRequest = input instanceof Request
   const { signal: givenSignal, headers: givenHeaders, body: givenBody, ...given } = membersOf(init)
   const body = (givenBody ?? undefined) as BodyInit | undefined

@@ -65,7 +65,7 @@ export function withBody(response: Response, body: ReadableStream<Uint8Array> | 
 }
 
 /** Whether a response can be made anew at all: the constructor takes statuses from 200 to 599 only. */
-function canRemake({ status }: Response): boolean {
+export function canRemake({ status }: Response): boolean {
   return status >= 200 && status <= 599
 }
 
@@ -93,13 +93,13 @@ export interface BodyWatch {
  * It is read ahead by a bounded amount: a caller who never reads a small answer must not hold what waits for its end.
  * Beyond that the reader sets the pace. A body that nobody can reach any more counts as cut.
  */
-export function watchBody(response: Response, watch: BodyWatch): Response {
-  if (response.body === null || response.body.locked || !canRemake(response)) {
-    if (response.body === null) watch.whole?.()
+export function watchBody(response: Response, watch: BodyWatch, body = response.body): Response {
+  if (body === null || body.locked || !canRemake(response)) {
+    if (body === null) watch.whole?.()
     else watch.cut?.()
     return response
   }
-  const state = new WatchedBody(response.body.getReader(), watch)
+  const state = new WatchedBody(body.getReader(), watch)
   // One more than the bound: a body of just that length must be seen to end.
   const stream = byteStream(state, (watch.ahead ?? READ_AHEAD) + 1)
   dropped.register(stream, state)
@@ -140,9 +140,11 @@ class WatchedBody {
     if (!signal || !aborts) return
     // Weakly: the signal may live for as long as the program, and what is read ahead must not.
     const weakly = new WeakRef(controller)
-    this.#unwatch = aborts.on(signal, () =>
-      fail(weakly.deref(), signal.reason ?? new DOMException('The operation was aborted.', 'AbortError')),
-    )
+    this.#unwatch = aborts.on(signal, () => {
+      // The platform ends its own body; an errored stream asks for nothing more, and would not learn of it.
+      this.#end('cut')
+      fail(weakly.deref(), signal.reason ?? new DOMException('The operation was aborted.', 'AbortError'))
+    })
   }
 
   async pull(controller: ReadableByteStreamController): Promise<void> {

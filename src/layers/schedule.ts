@@ -7,6 +7,7 @@ import type { Call } from '../http/call.js'
 import { canReplay } from '../http/call-body.js'
 import { exhaustedResponse } from '../http/exhausted-response.js'
 import { detach, peek, watchBody } from '../http/response.js'
+import { endWatches } from '../http/watch-end.js'
 import type { Engine } from '../pool/create-pool.js'
 import type { Demand } from '../pool/demand.js'
 import type { Lease } from '../pool/lease.js'
@@ -75,6 +76,7 @@ const PEEK = { error: { bytes: 16 * 1024, patience: 750 }, success: { bytes: 4 *
 export function schedule(options: ScheduleOptions): (attempt: Attempt) => (exchange: Exchange) => Promise<Settled> {
   const { engine, clock, onExhausted, provider, demandOf, maxWait, urlOf } = options
   const { scheduler, health, counters, habits, lessons, emit } = engine
+  const watchEnd = endWatches(clock)
 
   function borrow(exchange: Exchange): Promise<Lease> {
     return countingWait(exchange, clock, () => scheduler.acquire(demandOf(exchange, maxWait - exchange.waited)))
@@ -128,11 +130,9 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
       if (reader?.total !== undefined) settle(lease, reader.total)
       lease.end()
     }
-    const chunk = reader && ((bytes: Uint8Array) => reader.read(bytes))
-    return {
-      ...outcome,
-      response: watchBody(response, { ...(chunk && { chunk }), whole: end, cut: end, signal, aborts: clock.aborts }),
-    }
+    const watch = { whole: end, cut: end, signal, aborts: clock.aborts }
+    if (!reader) return { ...outcome, response: watchEnd(response, watch) }
+    return { ...outcome, response: watchBody(response, { ...watch, chunk: bytes => reader.read(bytes) }) }
   }
 
   function settle(lease: Lease, tokens: number): void {

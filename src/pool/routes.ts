@@ -6,7 +6,9 @@ import type { PooledKey } from './pooled-key.js'
 
 /** Which URLs are the pool's, and which of them a key may have. */
 export interface Routes {
-  isPooled(input: RequestInfo | URL): boolean
+  /** Where an input leads; `undefined` where it is no http(s) URL at all, which is for `fetch` to say. */
+  targetOf(input: RequestInfo | URL): URL | undefined
+  isPooled(target: URL | undefined): boolean
   /** Where a call goes with this key: its own endpoint, for the first origin, or as it is. */
   urlFor(call: Call, key: PooledKey): string
   mayTravel(key: PooledKey, origin: string, from: string): boolean
@@ -16,10 +18,8 @@ export interface Routes {
 
 export function routes({ origins, firstOrigin }: Pick<Settings, 'origins' | 'firstOrigin'>): Routes {
   return {
-    isPooled(input) {
-      const origin = originOfInput(input)
-      return origin !== undefined && (origins === '*' || origins.has(origin))
-    },
+    targetOf,
+    isPooled: target => target !== undefined && (origins === '*' || origins.has(target.origin)),
     urlFor({ url, origin }, { baseUrl }) {
       if (!baseUrl || origin !== firstOrigin) return url
       const { origin: to, pathname } = baseUrl
@@ -40,8 +40,7 @@ export function routes({ origins, firstOrigin }: Pick<Settings, 'origins' | 'fir
   }
 }
 
-/** The origin that `fetch` would ask; `undefined` where it is no http(s) URL at all, which is for `fetch` to say. */
-function originOfInput(input: RequestInfo | URL): string | undefined {
+function targetOf(input: RequestInfo | URL): URL | undefined {
   let text: string
   try {
     text = typeof input === 'string' ? input : input instanceof Request ? input.url : String(input)
@@ -50,7 +49,15 @@ function originOfInput(input: RequestInfo | URL): string | undefined {
     return undefined
   }
   const base = (globalThis as { location?: { href?: string } }).location?.href
-  if (!URL.canParse(text, base)) return undefined
-  const { protocol, origin } = new URL(text, base)
-  return protocol === 'http:' || protocol === 'https:' ? origin : undefined
+  const url = parse(text, base)
+  return url?.protocol === 'http:' || url?.protocol === 'https:' ? url : undefined
+}
+
+function parse(text: string, base: string | undefined): URL | undefined {
+  try {
+    return base === undefined ? new URL(text) : new URL(text, base)
+  } catch {
+    // `fetch` says so in its own way.
+    return undefined
+  }
 }
