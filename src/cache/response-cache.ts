@@ -1,7 +1,8 @@
 import type { Clock } from '../clock.js'
 import type { Call } from '../http/call.js'
 import { concat } from '../http/call-body.js'
-import { hasNullBody, watchBody, withFacts } from '../http/response.js'
+import { hasNullBody, ImmutableHeaders, watchBody } from '../http/response.js'
+import { storedResponse } from '../http/stored-response.js'
 import { type CacheKeys, isFieldName, varyOf } from './cache-key.js'
 import type { CacheEntry, CacheRecord, CacheStore } from './cache-store.js'
 import { isCacheRecord } from './check-record.js'
@@ -15,6 +16,8 @@ import type { Tenants } from './tenants.js'
 const PATIENCE = 1_000
 /** How long those wait, in milliseconds, who share an answer of which nobody knows how long it is. */
 const SHARED_PATIENCE = 2_000
+/** Fields without which an answer is neither fresh nor to be confirmed. */
+const TELLING = ['cache-control', 'expires', 'etag', 'last-modified']
 /** How many variants of one URL are kept. */
 const VARIANTS = 16
 
@@ -62,6 +65,11 @@ export class ResponseCache {
    * copied as it streams by, and let go of when it grows too large.
    */
   async keep(response: Response, from: Provenance, flight: Flight): Promise<Response> {
+    // Nothing said of freshness, and nobody who waits: most answers of most APIs, which must cost nothing.
+    if (flight.waiting === 0 && !this.#mayBeOfUse(response.headers)) {
+      flight.land({ kind: 'unshared' })
+      return response
+    }
     const entry = await this.#entryFor(response, from)
     if (!entry || !this.#isWorthKeeping(entry, flight) || isEndless(response, this.#options.maxBodyBytes)) {
       flight.land({ kind: 'unshared' })
@@ -192,11 +200,14 @@ export class ResponseCache {
     entry: CacheEntry,
     made: { status: number; statusText: string; body: Uint8Array | null; fields: [string, string][] },
   ): Response {
-    const headers = new Headers(entry.headers as [string, string][])
-    headers.set('age', String(Math.floor(ageOf(entry, this.#options.clock.now()) / 1000)))
-    for (const [name, value] of made.fields) headers.set(name, value)
-    const response = new Response(made.body as Uint8Array<ArrayBuffer> | null, { status: made.status, headers })
-    return withFacts(response, { statusText: made.statusText, url: entry.url, redirected: false, type: 'basic' })
+    const replaced = new Map([
+      ['age', String(Math.floor(ageOf(entry, this.#options.clock.now()) / 1000))],
+      ...made.fields,
+    ])
+    const stored = entry.headers.filter(([name]) => !replaced.has(name))
+    const headers = new ImmutableHeaders([...stored, ...replaced] as [string, string][])
+    const facts = { statusText: made.statusText, url: entry.url, redirected: false, type: 'basic' } as const
+    return storedResponse(made.body as Uint8Array<ArrayBuffer> | null, { status: made.status, headers }, facts)
   }
 
   remove(key: string): void {
@@ -282,6 +293,13 @@ export class ResponseCache {
       if (isFieldName(name)) clean.append(name, this.#options.scrub(value, keyId))
     }
     return clean
+  }
+
+  /** Whether an answer may be fresh, now or by the user's word, or may be confirmed later. */
+  #mayBeOfUse(headers: Headers): boolean {
+    const { ttl, staleWhileRevalidate, staleIfError } = this.#options.defaults
+    if (ttl !== undefined || staleWhileRevalidate > 0 || staleIfError > 0) return true
+    return TELLING.some(name => headers.has(name))
   }
 
   #isWorthKeeping(entry: CacheEntry, flight: Flight): boolean {
