@@ -75,7 +75,11 @@ export function abortable<Value>(
 ): Promise<Value> {
   if (!signal) return promise
   return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason)
+    if (signal.aborted) {
+      // Whatever comes of it is told to nobody.
+      promise.catch(() => {})
+      return reject(signal.reason)
+    }
     const unwatch = clock.aborts.on(signal, () => reject(signal.reason))
     promise.then(resolve, reject).finally(unwatch)
   })

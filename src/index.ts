@@ -58,4 +58,4 @@ export type {
   Wait,
 } from './signals/provider.js'
 export type { ProviderName } from './signals/providers/index.js'
-export { type PooledFetch, wrapFetch } from './wrap-fetch.js'
+export { type PooledFetch, type PooledInit, wrapFetch } from './wrap-fetch.js'

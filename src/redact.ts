@@ -11,7 +11,9 @@ function formsOf(secret: Secret): string[] {
   if (value.length < SHORTEST_SECRET) return []
   const encoded = encodeURIComponent(value)
   const form = new URLSearchParams({ k: value }).toString().slice(2)
-  return [...new Set([value, encoded, form, encodeURIComponent(encoded), encodeURIComponent(form)])]
+  const forms = [value, encoded, form, encodeURIComponent(encoded), encodeURIComponent(form)]
+  // Some write percent-encodings in small letters.
+  return [...new Set([...forms, ...forms.map(each => each.replace(/%[\dA-F]{2}/g, code => code.toLowerCase()))])]
 }
 
 /** A text without a key's value, plain or encoded for a URL once or twice; as it was, if the value is not in it. */
@@ -34,19 +36,35 @@ function redact(value: unknown, secret: Secret, seen: Set<unknown>, depth: numbe
   if (typeof value === 'string') return redactText(value, secret)
   if (typeof value !== 'object' || value === null || seen.has(value) || depth > DEPTH) return value
   seen.add(value)
-  if (value instanceof URL) return redactText(value.href, secret)
+  // What others have made is left as it is, or left out: it is theirs, and may be in use.
+  if (!isOpen(value)) return holds(value, secret) ? MARK : value
   const holder = value as Record<PropertyKey, unknown>
   for (const name of new Set<PropertyKey>(['message', 'stack', 'cause', ...Reflect.ownKeys(value)])) {
-    const { value: before } = Object.getOwnPropertyDescriptor(holder, name) ?? { value: undefined }
-    const after = redact(before ?? (name === 'stack' ? holder.stack : undefined), secret, seen, depth + 1)
-    if (after === before || after === undefined) continue
+    const { value: before, enumerable } = Object.getOwnPropertyDescriptor(holder, name) ?? {}
+    const given = before ?? (name === 'stack' ? holder.stack : undefined)
+    const after = redact(given, secret, seen, depth + 1)
+    if (after === given || after === undefined) continue
     const changed = Reflect.defineProperty(holder, name, {
-      value: after,
-      configurable: true,
-      writable: true,
-      enumerable: false,
+      ...{ value: after, configurable: true, writable: true, enumerable: enumerable ?? false },
     })
     if (!changed) return new Error(redactText(String(value), secret))
   }
   return value
+}
+
+/** Errors, and plain objects and lists in them, can be looked through and changed. */
+function isOpen(value: object): boolean {
+  if (value instanceof Error || Array.isArray(value)) return true
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
+}
+
+/** Whether the value shows in something of the platform's: a URL, a request, its headers, a map. */
+function holds(value: object, secret: Secret): boolean {
+  const shown = (text: string) => redactText(text, secret) !== text
+  if (value instanceof URL || value instanceof URLSearchParams) return shown(String(value))
+  if (value instanceof Headers || value instanceof Map)
+    return [...value].some(pair => pair.some(part => shown(String(part))))
+  if (value instanceof Request) return shown(value.url) || holds(value.headers, secret)
+  return value instanceof Response && (shown(value.url) || holds(value.headers, secret))
 }

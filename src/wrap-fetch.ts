@@ -28,13 +28,18 @@ import type { PooledKey } from './pool/pooled-key.js'
 import { type Routes, routes } from './pool/routes.js'
 import { resolveOptions, type Settings } from './settings.js'
 
+/** What the wrapped `fetch` takes besides a URL: all that `fetch` does. */
+export type PooledInit = NonNullable<Parameters<typeof globalThis.fetch>[1]> & {
+  /** Moves a waiting request ahead or back. @default 'auto' */
+  priority?: 'high' | 'low' | 'auto' | undefined
+  /** How the cache is used. @default 'default' */
+  cache?: 'default' | 'no-store' | 'reload' | 'no-cache' | 'force-cache' | 'only-if-cached' | undefined
+}
+
 /** A `fetch` with a pool of keys behind it. */
 export type PooledFetch = typeof globalThis.fetch & {
-  /** The standard's `priority` moves a waiting request ahead or back; not every runtime's types know it. */
-  (
-    input: Parameters<typeof globalThis.fetch>[0],
-    init?: Parameters<typeof globalThis.fetch>[1] & { priority?: 'high' | 'low' | 'auto' | undefined },
-  ): Promise<Response>
+  /** With what of the standard's init not every runtime's types know. */
+  (input: Parameters<typeof globalThis.fetch>[0], init?: PooledInit): Promise<Response>
   /** The keys: their state, their events, and what can be done with them. */
   readonly pool: KeyPool
   /**
@@ -246,7 +251,7 @@ function layersOf(
   const { auth, provider, maxWait, onExhausted } = settings
   const now = () => clock.now()
   const { authoriser, strip } = engine
-  const urlOf = (call: Call) => engine.publicUrlOf(call.url)
+  const urlOf = (call: Pick<Call, 'url'>) => engine.publicUrlOf(call.url)
   const { demandFor } = demands({ engine, settings, now, urlOf })
 
   const cleanUrl = (url: string, key: PooledKey) => urls.withoutKey(strip(url), key)
@@ -283,7 +288,9 @@ function layersOf(
       : typeof auth === 'object' && 'header' in auth
         ? auth.header.toLowerCase()
         : undefined
-  const keys = cacheKeys(strip, authHeader)
+  // Whatever a caller has put into the URL: nothing of a key is in the name of what is stored.
+  const named = (url: string) => (engine.registry.isValueIn(url) ? urlOf({ url }) : strip(url))
+  const keys = cacheKeys(named, authHeader)
   const { store, maxBytes, maxEntries, maxBodyBytes, ...defaults } = settings.cache
   const tenants = settings.cache.tenants === 'pool' ? ONE_TENANT : groupTenants(engine, demandFor, now)
   const cache = new ResponseCache({
@@ -310,7 +317,7 @@ function groupTenants(
   demandFor: (exchange: Exchange, patience: number) => Demand,
   now: () => number,
 ): Tenants {
-  const ofKey = (keyId: string | null) => (keyId === null ? '' : (registry.groupOf(keyId) ?? `key ${keyId}`))
+  const ofKey = (keyId: string | null) => (keyId === null ? '' : registry.tenantOf(keyId))
   return {
     of: call => ofKey(preview(demandFor(newExchange(call, undefined, now()), 0), 'off').keyId),
     ofKey,

@@ -89,13 +89,15 @@ function withoutHash(url: string): string {
   return index < 0 ? url : url.slice(0, index)
 }
 
-/** Lists of what a client would have, in whatever order and case; the weights tell what it would rather have (RFC 9110 section 12.4.2). */
-const WEIGHTED = new Set(['accept', 'accept-charset', 'accept-encoding', 'accept-language'])
+/** Lists of what a client would have, in whatever order and case: the weights tell what it would rather have (RFC 9110 section 12.4.2). */
+const WEIGHTED = new Set(['accept-charset', 'accept-encoding', 'accept-language'])
 
 /** White space does not tell variants apart, nor what the field's own definition makes the same (RFC 9111 section 4.1). */
 function normalise(name: string, value: string | null): string {
   if (value === null) return ''
-  if (WEIGHTED.has(name) && !value.includes('"')) {
+  // Within quotes everything counts.
+  if (value.includes('"')) return value.trim()
+  if (WEIGHTED.has(name)) {
     return value
       .toLowerCase()
       .split(',')

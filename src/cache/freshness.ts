@@ -39,7 +39,7 @@ export function freshnessOf(received: Received, defaults: FreshnessDefaults): Fr
   return {
     receivedAt,
     initialAge: initialAgeOf(received, age === 'invalid' ? undefined : age),
-    lifetime: own === 0 && mayTakeTtl(received, control) ? (defaults.ttl ?? 0) : own,
+    lifetime: own === 0 && age !== 'invalid' && mayTakeTtl(received, control) ? (defaults.ttl ?? 0) : own,
     revalidate: always ? 'always' : 'must-revalidate' in control ? 'when-stale' : 'may-be-stale',
     staleWhileRevalidate: millisecondsOf(control, 'stale-while-revalidate') ?? defaults.staleWhileRevalidate,
     staleIfError: millisecondsOf(control, 'stale-if-error') ?? defaults.staleIfError,
@@ -70,7 +70,8 @@ function ageFieldOf(headers: Headers): number | 'invalid' | undefined {
 /** RFC 9111 section 4.2.3, up to the moment of receipt. */
 function initialAgeOf({ headers, requestedAt, receivedAt }: Received, age: number | undefined): number {
   const date = parseHttpDate(headers.get('date') ?? '', receivedAt)
-  const apparent = date === undefined ? 0 : Math.max(0, receivedAt - date)
+  // By the system's clock: ours never goes back, and would be ahead of every server's once the system's has been set back.
+  const apparent = date === undefined ? 0 : Math.max(0, Date.now() - date)
   // Dates have whole seconds: an apparent age of less than one says nothing.
   return Math.max(apparent < 1000 ? 0 : apparent, age === undefined ? 0 : age + (receivedAt - requestedAt))
 }

@@ -18,6 +18,9 @@ const UNDERSTOOD: ReadonlySet<number> = new Set([
   200, 203, 204, 300, 301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 410, 414, 429, 500, 501, 502, 503, 504,
 ])
 
+/** About one request at one time: no cache may store them (RFC 6585 sections 3 to 6). */
+const NEVER: ReadonlySet<number> = new Set([428, 429, 431, 511])
+
 /**
  * Whether a private cache may store a response, and for how many milliseconds it is fresh; `undefined`: it may not.
  *
@@ -33,6 +36,7 @@ const UNDERSTOOD: ReadonlySet<number> = new Set([
  */
 export function freshFor(judged: Judged): number | undefined {
   const { method, requestHeaders, status, headers, control, receivedAt } = judged
+  if (NEVER.has(status)) return undefined
   const mustUnderstand = 'must-understand' in control
   if (mustUnderstand && !UNDERSTOOD.has(status)) return undefined
   const isExplicit = 'max-age' in control || 'public' in control || headers.has('expires')

@@ -1,37 +1,28 @@
-import type { Clock } from '../clock.js'
 import type { Call } from '../http/call.js'
 import { concat } from '../http/call-body.js'
 import { hasNullBody, ImmutableHeaders, watchBody } from '../http/response.js'
 import { storedResponse } from '../http/stored-response.js'
 import { type CacheKeys, isFieldName, varyOf } from './cache-key.js'
-import type { CacheEntry, CacheRecord, CacheStore } from './cache-store.js'
-import { isCacheRecord } from './check-record.js'
+import type { CacheEntry } from './cache-store.js'
 import { ageOf, type FreshnessDefaults, freshnessOf, hasValidator, usefulFor } from './freshness.js'
 import { parseRange } from './range.js'
+import { type PutOptions, RecordBook, type RecordBookOptions } from './record-book.js'
 import { storableHeaders, updatedHeaders } from './reuse.js'
 import type { Flight, Landing } from './single-flight.js'
 import type { Tenants } from './tenants.js'
 
-/** How long a store may take to answer, in milliseconds. */
-const PATIENCE = 1_000
 /** How long those wait, in milliseconds, who share an answer of which nobody knows how long it is. */
 const SHARED_PATIENCE = 2_000
 /** Fields without which an answer is neither fresh nor to be confirmed. */
 const TELLING = ['cache-control', 'expires', 'etag', 'last-modified']
-/** How many variants of one URL are kept. */
-const VARIANTS = 16
 
-export interface ResponseCacheOptions {
-  readonly store: CacheStore
+export interface ResponseCacheOptions extends RecordBookOptions {
   readonly keys: CacheKeys
   readonly defaults: FreshnessDefaults
   readonly maxBodyBytes: number
-  readonly clock: Clock
   readonly tenants: Tenants
   /** Takes the value of the key with this id out of a text. */
   scrub(text: string, keyId: string | null): string
-  /** The store has failed; the request goes on without it. */
-  storeFailed(error: unknown): void
 }
 
 /** What a response was got by. */
@@ -47,16 +38,16 @@ export interface Provenance {
 /** Puts responses into the store and takes them out, and turns them into entries and back. */
 export class ResponseCache {
   readonly #options: ResponseCacheOptions
-  /** The changes to each key that are being made. */
-  readonly #changes = new Map<string, Promise<void>>()
+  readonly #book: RecordBook
 
   constructor(options: ResponseCacheOptions) {
     this.#options = options
+    this.#book = new RecordBook(options)
   }
 
   /** The stored response for a call, if there is one. */
   async find(key: string, call: Call, tenant: string): Promise<CacheEntry | undefined> {
-    const record = await this.#read(key)
+    const record = await this.#book.find(key)
     return record && this.#options.keys.select(record, call, tenant)
   }
 
@@ -77,23 +68,22 @@ export class ResponseCache {
     }
     // What another tenant's key has brought is not for those who wait.
     const isTheirs = this.#options.tenants.ofKey(from.keyId) === from.tenant
-    const landed = (whole: CacheEntry): Landing => (isTheirs ? { kind: 'shared', entry: whole } : { kind: 'unshared' })
+    const landed = (whole: CacheEntry): Landing =>
+      isTheirs && mayShare(whole) ? { kind: 'shared', entry: whole } : { kind: 'unshared' }
     if (response.body === null) {
-      this.#add(from.key, entry, flight)
+      this.#add(from.key, entry, { isOutdated: () => flight.outdated })
       flight.land(landed(entry))
       return response
     }
-    // It may have no end: those who wait must not wait for that.
-    const giveUp = response.headers.has('content-length')
-      ? undefined
-      : this.#options.clock.schedule(() => flight.land({ kind: 'unshared' }), SHARED_PATIENCE)
+    // It may have no end, or come to a stop: those who wait must not wait for that.
+    const giveUp = this.#options.clock.schedule(() => flight.land({ kind: 'unshared' }), SHARED_PATIENCE)
     const { maxBodyBytes } = this.#options
     let chunks: Uint8Array[] = []
     let size = 0
-    const drop = (kind: 'unshared' | 'failed') => {
+    const drop = (kind: 'unshared' | 'failed' | 'aborted') => {
       chunks = []
       size = Number.POSITIVE_INFINITY
-      giveUp?.()
+      giveUp()
       flight.land({ kind })
     }
     return watchBody(response, {
@@ -111,21 +101,21 @@ export class ResponseCache {
       whole: () => {
         if (size > maxBodyBytes) return
         const whole = { ...entry, body: concat(chunks, size) }
-        giveUp?.()
-        this.#add(from.key, whole, flight)
+        giveUp()
+        this.#add(from.key, whole, { isOutdated: () => flight.outdated })
         flight.land(landed(whole))
       },
-      cut: () => drop('failed'),
+      cut: () => drop(from.call.signal?.aborted ? 'aborted' : 'failed'),
     })
   }
 
   /** A stored response that a 304 has confirmed, with what the 304 says anew. */
-  confirm(entry: CacheEntry, response: Response, from: Provenance, flight: Flight): CacheEntry {
-    const confirmed = this.#renewed(entry, response, from)
-    if ('lifetime' in confirmed) {
-      this.#add(from.key, confirmed.entry, flight)
-    } else this.remove(from.key)
-    return confirmed.entry
+  async confirm(entry: CacheEntry, response: Response, from: Provenance, flight: Flight): Promise<CacheEntry> {
+    const { entry: confirmed, isStorable } = await this.#renewed(entry, response, from)
+    if (isStorable) this.#add(from.key, confirmed, { isOutdated: () => flight.outdated, replaces: entry })
+    else this.remove(from.key)
+    flight.land(isStorable && mayShare(confirmed) ? { kind: 'shared', entry: confirmed } : { kind: 'unshared' })
+    return confirmed
   }
 
   /**
@@ -133,25 +123,25 @@ export class ResponseCache {
    * representation it is as good as confirmed, else it is stale.
    */
   freshen(getKey: string, response: Response, from: Provenance): void {
-    this.#change(getKey, async () => {
+    this.#book.change(getKey, async () => {
       const entry = await this.find(getKey, from.call, from.tenant)
       if (!entry) return
       if (!isOfOne(entry, response.headers)) {
-        await this.#put(getKey, { ...entry, lifetime: 0, staleWhileRevalidate: 0 })
+        await this.#book.put(getKey, { ...entry, lifetime: 0, staleWhileRevalidate: 0 })
         return
       }
-      const renewed = this.#renewed(entry, response, from)
-      if ('lifetime' in renewed) await this.#put(getKey, renewed.entry)
+      const renewed = await this.#renewed(entry, response, from)
+      if (renewed.isStorable) await this.#book.put(getKey, renewed.entry, { replaces: entry })
       else await this.#options.store.delete(getKey)
     })
   }
 
-  /** An entry with the fields and the freshness of an answer that came without a body; without `lifetime`: not to be stored any more. */
-  #renewed(
+  /** An entry with the fields and the freshness of an answer that came without a body, and whether it may be stored any more. */
+  async #renewed(
     entry: CacheEntry,
     response: Response,
     from: Provenance,
-  ): { entry: CacheEntry; lifetime: number } | { entry: CacheEntry } {
+  ): Promise<{ entry: CacheEntry; isStorable: boolean }> {
     const headers = updatedHeaders(entry.headers, this.#headersOf(response, from.keyId))
     const receivedAt = this.#options.clock.now()
     const received = new Headers(headers)
@@ -168,8 +158,15 @@ export class ResponseCache {
       },
       this.#options.defaults,
     )
-    if (!freshness) return { entry: { ...entry, headers, receivedAt, initialAge: 0 } }
-    return { entry: { ...entry, ...freshness, headers, keyId: from.keyId }, lifetime: freshness.lifetime }
+    const vary = varyOf(received)
+    if (!freshness || !vary) return { entry: { ...entry, headers, receivedAt, initialAge: 0 }, isStorable: false }
+    const { keyId, call } = from
+    // What it varies by may be told only now.
+    const variant =
+      vary.join() === entry.vary.join()
+        ? entry.variant
+        : await this.#options.keys.variantOf(call, vary, this.#options.tenants.ofKey(keyId))
+    return { entry: { ...entry, ...freshness, headers, vary, variant, keyId }, isStorable: true }
   }
 
   /** Makes a response of an entry, with its age (RFC 9111 section 5.1). */
@@ -211,61 +208,11 @@ export class ResponseCache {
   }
 
   remove(key: string): void {
-    this.#change(key, () => this.#options.store.delete(key))
+    this.#book.remove(key)
   }
 
-  /** @throws never: a store that fails, hangs or gives nonsense is a miss */
-  async #read(key: string): Promise<CacheRecord | undefined> {
-    try {
-      const answer = this.#options.store.get(key)
-      const record = isPromise(answer) ? await this.#withinPatience(answer) : answer
-      if (record === undefined || record === null) return undefined
-      if (isCacheRecord(record)) return record
-      this.remove(key)
-      throw new TypeError('The store gave back something else than it was given.')
-    } catch (error) {
-      this.#options.storeFailed(error)
-      return undefined
-    }
-  }
-
-  async #withinPatience<Value>(answer: Promise<Value>): Promise<Value> {
-    let cancel!: () => void
-    const late = new Promise<never>((_, reject) => {
-      cancel = this.#options.clock.schedule(() => reject(new Error('The store did not answer.')), PATIENCE)
-    })
-    return Promise.race([answer, late]).finally(cancel)
-  }
-
-  /** Stores an entry, after whatever is being stored for the same key: nobody waits for it. */
-  #add(key: string, entry: CacheEntry, flight: Flight): void {
-    this.#change(key, () => this.#put(key, entry, () => flight.outdated))
-  }
-
-  /** Puts an entry in the place of the one of its kind. */
-  async #put(key: string, entry: CacheEntry, isOutdated = () => false): Promise<void> {
-    if (isOutdated()) return
-    const known = (await this.#read(key)) ?? []
-    const others = known.filter(each => each.variant !== entry.variant || each.vary.join() !== entry.vary.join())
-    const record = [entry, ...others].slice(0, VARIANTS)
-    const now = this.#options.clock.now()
-    const ttl = Math.max(...record.map(each => usefulFor(each, now)))
-    if (ttl > 0 && !isOutdated()) await this.#options.store.set(key, record, ttl)
-  }
-
-  /** Changes to one key are made one after the other, or the second would undo the first. */
-  #change(key: string, change: () => unknown): void {
-    const before = this.#changes.get(key) ?? Promise.resolve()
-    const done = before.then(change).then(
-      () => undefined,
-      error => this.#options.storeFailed(error),
-    )
-    this.#changes.set(key, done)
-    void this.#withinPatience(done)
-      .catch(error => this.#options.storeFailed(error))
-      .finally(() => {
-        if (this.#changes.get(key) === done) this.#changes.delete(key)
-      })
+  #add(key: string, entry: CacheEntry, options: PutOptions): void {
+    this.#book.change(key, () => this.#book.put(key, entry, options))
   }
 
   async #entryFor(response: Response, { call, keyId, requestedAt }: Provenance): Promise<CacheEntry | undefined> {
@@ -318,14 +265,23 @@ function isOfOne({ headers, body }: CacheEntry, told: Headers): boolean {
   )
 }
 
+/**
+ * Whether an answer may serve others who asked for the same while it was on its way (RFC 9111 section 4): not where it says
+ * that it must be validated, or that it is stale.
+ */
+function mayShare({ revalidate, lifetime, headers }: CacheEntry): boolean {
+  if (revalidate === 'always') return false
+  if (lifetime > 0) return true
+  const saysSo = headers.some(
+    ([name, value]) => name === 'expires' || (name === 'cache-control' && /max-age/i.test(value)),
+  )
+  return revalidate === 'may-be-stale' && !saysSo
+}
+
 /** A body that is known to be too large, or that is a stream of events, which ends when nobody knows. */
 function isEndless({ headers }: Response, bound: number): boolean {
   if (Number(headers.get('content-length') ?? 0) > bound) return true
   return /^\s*(text\/event-stream|application\/(x-)?(ndjson|json-seq|stream\+json|jsonl))/i.test(
     headers.get('content-type') ?? '',
   )
-}
-
-function isPromise(value: unknown): value is Promise<unknown> {
-  return typeof (value as Promise<unknown> | null)?.then === 'function'
 }

@@ -2,13 +2,14 @@ import { abortable, type Clock } from '../clock.js'
 import type { CacheEntry } from './cache-store.js'
 
 /**
- * What came of a request that others wait for: a response for all; nothing that may be shared, so that each must ask
- * for itself; or nothing at all (an abort, a failure), so that the next may try for all.
+ * What came of a request that others wait for: a response for all; nothing that may be shared, or a failure, so that each
+ * must ask for itself; or that its caller has given up, so that the next may try for all.
  */
 export type Landing =
   | { readonly kind: 'shared'; readonly entry: CacheEntry }
   | { readonly kind: 'unshared' }
   | { readonly kind: 'failed' }
+  | { readonly kind: 'aborted' }
 
 /** A request on its way whose response may serve others. */
 export interface Flight {
@@ -24,6 +25,7 @@ export interface Flight {
 export class SingleFlight {
   readonly #clock: Clock
   readonly #flights = new Map<string, { key: string; waiting: number; outdated: boolean; landed: Promise<Landing> }>()
+  readonly #own = new WeakMap<Flight, object>()
   /** Also those that nobody can join any more. */
   readonly #underWay = new Map<string, Set<{ outdated: boolean }>>()
 
@@ -57,7 +59,7 @@ export class SingleFlight {
     this.#flights.set(name, flight)
     const underWay = this.#underWay.get(key) ?? new Set()
     this.#underWay.set(key, underWay.add(flight))
-    return {
+    const announced: Flight = {
       get waiting() {
         return flight.waiting
       },
@@ -71,11 +73,15 @@ export class SingleFlight {
         land(flight.outdated && landing.kind === 'shared' ? { kind: 'unshared' } : landing)
       },
     }
+    this.#own.set(announced, flight)
+    return announced
   }
 
-  /** What is on its way to this key is out of date before it arrives: nobody joins it any more, and it is not stored. */
-  forget(key: string): void {
-    for (const flight of this.#underWay.get(key) ?? []) flight.outdated = true
-    for (const [name, flight] of this.#flights) if (flight.key === key) this.#flights.delete(name)
+  /** What is on its way to this key, but for `own`, is out of date before it arrives: nobody joins it any more, and it is not stored. */
+  forget(key: string, own?: Flight): void {
+    for (const flight of this.#underWay.get(key) ?? []) if (this.#own.get(own!) !== flight) flight.outdated = true
+    for (const [name, flight] of this.#flights) {
+      if (flight.key === key && this.#own.get(own!) !== flight) this.#flights.delete(name)
+    }
   }
 }

@@ -15,6 +15,8 @@ export interface Call {
   readonly rank: 0 | 1 | 2
   /** All else that `fetch` takes (and what the runtime takes beyond it, such as a dispatcher): passed on as it is. */
   readonly rest: RequestInit
+  /** The headers without what the cache has added for the first hop alone; `undefined`: it has added nothing. */
+  readonly unconditional?: Headers
   /** The `Request` that was given, where it has no body: what nobody can see of it goes with it (undici's dispatcher). */
   readonly source: Request | undefined
 }

@@ -7,8 +7,8 @@ import type { KeyPoolExhaustedError } from '../errors.js'
 export function exhaustedResponse(error: KeyPoolExhaustedError, now: number): Response {
   const headers = new Headers({ 'content-type': 'application/json' })
   const bad = error.causes.length > 0 && error.causes.every(({ cause }) => cause === 'invalid-key')
-  // Some SDKs ask this before they retry by themselves.
-  if (!error.retryAt) headers.set('x-should-retry', 'false')
+  // Some SDKs ask this before they retry by themselves: here it was waited for as long as the program allows.
+  headers.set('x-should-retry', 'false')
   if (error.retryAt) {
     const wait = Math.max(0, error.retryAt.getTime() - now)
     headers.set('retry-after', String(Math.ceil(wait / 1000)))

@@ -75,12 +75,14 @@ const rateLimits: Look = ({ stats, keys, shared }) => {
   return { kind: 'rate-limits', weight, summary, keyIds, evidence, advice: last }
 }
 
-const bursts: Look = ({ stats, keys }) => {
+const bursts: Look = facts => {
+  const { stats, keys } = facts
   const seconds = stats.series.seconds
   const calls = sum(seconds, 'calls')
   const refused = sum(seconds, 'limited')
   const busiest = Math.max(0, ...seconds.map(each => each.calls))
-  const usual = calls / 60
+  const since = seconds[0] ? (facts.at.getTime() - seconds[0].at.getTime()) / 1000 : 0
+  const usual = calls / Math.max(1, since)
   const capacity = capacityOf(keys)
   // A pool that is short of capacity has another problem.
   if (busiest < FEW || busiest < BURST * usual || (capacity && calls > capacity.all / 2)) return undefined

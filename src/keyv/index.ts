@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer'
+import { createHash } from 'node:crypto'
 import type { CacheEntry, CacheRecord, CacheStore } from '../cache/cache-store.js'
 
 /** What of a [Keyv](https://keyv.org) is used: any of its versions and backends has it. */
@@ -9,8 +10,8 @@ export interface KeyvLike {
   delete(key: string): Promise<unknown>
 }
 
-/** An entry as text: its body in base64, and how long that must be. */
-type Written = Omit<CacheEntry, 'body'> & { readonly body: string | null; readonly size: number }
+/** An entry as text: its body in base64. */
+type Written = Omit<CacheEntry, 'body'> & { readonly body: string | null }
 
 /** Changes with the form of what is written: what another version wrote is a miss. */
 const VERSION = 1
@@ -40,23 +41,23 @@ function write(record: CacheRecord): string {
   const entries: Written[] = record.map(({ body, ...entry }) => ({
     ...entry,
     body: body && Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('base64'),
-    size: body?.byteLength ?? 0,
   }))
-  return JSON.stringify({ version: VERSION, entries })
+  const text = JSON.stringify(entries)
+  return JSON.stringify({ version: VERSION, digest: digestOf(text), entries: text })
+}
+
+function digestOf(text: string): string {
+  return createHash('sha256').update(text).digest('base64')
 }
 
 /** What was written; anything else as it came, which the cache sees to be no record. */
 function read(value: unknown): unknown {
   if (typeof value !== 'string') return value
-  const parsed = parse(value) as { version?: unknown; entries?: Written[] } | null | undefined
-  if (parsed?.version !== VERSION || !Array.isArray(parsed.entries)) return value
-  return parsed.entries.map(each => {
-    if (typeof each !== 'object' || each === null) return each
-    const { body, size, ...entry } = each
-    if (typeof body !== 'string') return { ...entry, body }
-    const bytes = Buffer.from(body, 'base64')
-    // Cut short, or changed: no body at all, which no entry has.
-    return { ...entry, body: bytes.byteLength === size ? new Uint8Array(bytes) : undefined }
+  const written = parse(value) as { version?: unknown; digest?: unknown; entries?: unknown } | null | undefined
+  const text = written?.entries
+  if (written?.version !== VERSION || typeof text !== 'string' || written.digest !== digestOf(text)) return value
+  return (parse(text) as Written[]).map(({ body, ...entry }) => {
+    return { ...entry, body: body === null ? null : new Uint8Array(Buffer.from(body, 'base64')) }
   })
 }
 

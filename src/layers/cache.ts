@@ -1,7 +1,7 @@
 import type { CacheKeys } from '../cache/cache-key.js'
 import type { CacheEntry } from '../cache/cache-store.js'
 import { ageOf, hasValidator } from '../cache/freshness.js'
-import { invalidations } from '../cache/invalidate.js'
+import { invalidations, isSafe } from '../cache/invalidate.js'
 import type { CachedPlan, CachePlan } from '../cache/plan.js'
 import type { Provenance, ResponseCache } from '../cache/response-cache.js'
 import { conditionsFor, decideReuse, mayServeStale } from '../cache/reuse.js'
@@ -10,7 +10,7 @@ import type { Tenants } from '../cache/tenants.js'
 import { abortable, type Clock } from '../clock.js'
 import { KeypoolError } from '../errors.js'
 import type { CacheHitEvent, CacheMissedEvent } from '../events.js'
-import type { Exchange } from '../exchange.js'
+import { countingWait, type Exchange } from '../exchange.js'
 import type { Call } from '../http/call.js'
 import { discard } from '../http/response.js'
 import type { Engine } from '../pool/create-pool.js'
@@ -38,6 +38,9 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
   const { engine, clock, settings, cache, keys, tenants, plan, flights, background, urlOf } = options
   const { counters, emit } = engine
   const invalidate = invalidations(keys, cache, flights)
+  /** What is being revalidated in the background. */
+  const revalidating = new Set<string>()
+  let changes = 0
 
   return next => {
     /** Sends, and keeps what comes; others may join meanwhile. */
@@ -48,12 +51,13 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
       try {
         const response = await next(exchange)
         const from = provenance(exchange, exchange.call, planned, requestedAt)
-        if (exchange.call.method === 'HEAD' && response.status === 200) {
+        const isHeadOfSame = exchange.call.method === 'HEAD' && response.status === 200 && !response.redirected
+        if (isHeadOfSame && tenants.ofKey(exchange.keyId) === planned.tenant) {
           cache.freshen(keys.keyOfUrl(exchange.call.url), response, from)
         }
         return await cache.keep(response, from, flight)
       } catch (error) {
-        flight.land({ kind: 'failed' })
+        flight.land(exchange.signal?.aborted ? { kind: 'aborted' } : { kind: 'failed' })
         throw error
       }
     }
@@ -68,7 +72,7 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
       const headers = new Headers(exchange.call.headers)
       for (const [name, value] of conditionsFor(entry)) if (!headers.has(name)) headers.set(name, value)
       const { call } = exchange
-      exchange.call = { ...call, headers }
+      exchange.call = { ...call, headers, unconditional: call.headers }
       exchange.preferredKeyId = entry.keyId ?? undefined
       const flight = flights.start(planned.flightName, planned.key)
       const requestedAt = clock.now()
@@ -83,12 +87,11 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
             exchange.call = call
             return await load(exchange, planned)
           }
-          const confirmed = cache.confirm(entry, response, from, flight)
-          flight.land({ kind: 'shared', entry: confirmed })
+          const confirmed = await cache.confirm(entry, response, from, flight)
           counters.cache.revalidated++
           return serve(exchange, confirmed, 'revalidated')
         }
-        if (mustFallBack(exchange, entry, response)) {
+        if (mustFallBack(exchange, planned, entry, response)) {
           void discard(response)
           flight.land({ kind: 'failed' })
           return serve(exchange, entry, 'stale')
@@ -96,8 +99,8 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
         missed(exchange.call, 'changed')
         return await cache.keep(response, from, flight)
       } catch (error) {
-        flight.land({ kind: 'failed' })
-        return fallBack(exchange, entry, error)
+        flight.land(exchange.signal?.aborted ? { kind: 'aborted' } : { kind: 'failed' })
+        return fallBack(exchange, planned, entry, error)
       }
     }
 
@@ -105,19 +108,20 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
     async function revalidateWithout(exchange: Exchange, planned: CachedPlan, entry: CacheEntry): Promise<Response> {
       try {
         const response = await load(exchange, planned)
-        if (mustFallBack(exchange, entry, response)) {
+        if (mustFallBack(exchange, planned, entry, response)) {
           void discard(response)
           return serve(exchange, entry, 'stale')
         }
         missed(exchange.call, 'stale')
         return response
       } catch (error) {
-        return fallBack(exchange, entry, error)
+        return fallBack(exchange, planned, entry, error)
       }
     }
 
-    function fallBack(exchange: Exchange, entry: CacheEntry, error: unknown): Response {
-      if (exchange.signal?.aborted) throw error
+    function fallBack(exchange: Exchange, { wish }: CachedPlan, entry: CacheEntry, error: unknown): Response {
+      // Who asks for nothing but what was validated gets the error.
+      if (exchange.signal?.aborted || wish.mode === 'no-cache') throw error
       const why = KeypoolError.is(error, 'ERR_POOL_EXHAUSTED') ? 'exhausted' : 'failed'
       if (mayServeStale(entry, clock.now(), why)) return serve(exchange, entry, 'stale')
       // RFC 9111 section 5.2.2.2: what must be revalidated, and cannot be, is an error of the cache's own.
@@ -125,7 +129,8 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
       return gatewayTimeout(exchange.call, 'stale')
     }
 
-    function mustFallBack(exchange: Exchange, entry: CacheEntry, { status }: Response): boolean {
+    function mustFallBack(exchange: Exchange, { wish }: CachedPlan, entry: CacheEntry, { status }: Response): boolean {
+      if (wish.mode === 'no-cache') return false
       if (exchange.exhausted) return mayServeStale(entry, clock.now(), 'exhausted')
       return status >= 500 && mayServeStale(entry, clock.now(), 'failed')
     }
@@ -210,16 +215,22 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
       const none = withoutServer(call, planned, entry ? 'stale' : 'absent')
       if (none) return none
       if (entry && reuse?.kind === 'serve-stale') {
-        if (!flights.isUnderWay(flightName)) {
-          background(exchange, unattended => discardWhole(revalidate(unattended, planned, entry)))
+        // One at a time for what is stored, whatever else tells these calls apart.
+        const name = `${key}\n${entry.variant}`
+        if (!flights.isUnderWay(flightName) && !revalidating.has(name)) {
+          revalidating.add(name)
+          background(exchange, unattended =>
+            discardWhole(revalidate(unattended, planned, entry)).finally(() => revalidating.delete(name)),
+          )
         }
         return serve(exchange, entry, 'stale')
       }
       while (wish.mode === 'default' && flights.isUnderWay(flightName)) {
-        const landing = await flights.join(flightName, exchange.signal)
+        const landing = await countingWait(exchange, clock, () => flights.join(flightName, exchange.signal))
         if (landing?.kind === 'shared') return serve(exchange, landing.entry, 'joined')
-        // After a failure, the first to come here sends, and the others join that.
-        if (landing?.kind === 'unshared') break
+        // When one has given up, the first to come here sends, and the others join that. After a failure each goes by
+        // itself: one after the other they would wait for a server that is down.
+        if (landing?.kind !== 'aborted') break
       }
       // From here to the announcement of the flight nothing may be awaited: equal calls would pass each other by.
       if (entry) return revalidate(exchange, planned, entry)
@@ -227,41 +238,56 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
       return load(exchange, planned)
     }
 
-    /** An answer to POST that is what a GET of the same URL would bring, by its own word (RFC 9110 section 9.3.3). */
-    async function keepForGet(exchange: Exchange, response: Response, requestedAt: number): Promise<Response> {
+    /** A call that changes something, by its method. */
+    async function change(exchange: Exchange): Promise<Response> {
       const { call } = exchange
-      const location = response.headers.get('content-location')
-      const isOfGet =
+      const requestedAt = clock.now()
+      // Announced, so that its answer is not kept when something else changes the same before it is there.
+      const flight = flights.start(`${call.method} ${++changes}`, keys.keyOfUrl(call.url))
+      try {
+        const response = await next(exchange)
+        invalidate(call, response, flight)
+        const planned = isAnswerToGet(call, response)
+          ? await plan({ ...call, method: 'GET', body: { kind: 'none' } })
+          : undefined
+        if (planned?.kind === 'cached') {
+          const from = provenance(exchange, { ...call, method: 'GET' }, planned, requestedAt)
+          return await cache.keep(response, from, flight)
+        }
+        flight.land({ kind: 'unshared' })
+        return response
+      } catch (error) {
+        flight.land({ kind: 'failed' })
+        throw error
+      }
+    }
+
+    /** Whether an answer to POST is what a GET of the same URL would bring, by its own word and with explicit freshness (RFC 9110 section 9.3.3). */
+    function isAnswerToGet(call: Call, { ok, headers }: Response): boolean {
+      const location = headers.get('content-location')
+      return (
         call.method === 'POST' &&
-        response.ok &&
+        ok &&
         settings.methods.has('GET') &&
         location !== null &&
         URL.canParse(location, call.url) &&
         keys.keyOfUrl(new URL(location, call.url).href) === keys.keyOfUrl(call.url) &&
-        // Only with explicit freshness.
-        (response.headers.has('expires') || /\bmax-age\b/i.test(response.headers.get('cache-control') ?? ''))
-      if (!isOfGet) return response
-      const planned = await plan({ ...call, method: 'GET', body: { kind: 'none' } })
-      if (planned.kind !== 'cached') return response
-      const flight = flights.start(`POST ${planned.flightName}`, planned.key)
-      const from = provenance(exchange, { ...call, method: 'GET' }, planned, requestedAt)
-      return cache.keep(response, from, flight)
+        (headers.has('expires') || /\bmax-age\b/i.test(headers.get('cache-control') ?? ''))
+      )
     }
 
     return async function cached(exchange) {
       const { call } = exchange
-      const planned = await plan(call)
-      if (planned.kind !== 'cached') {
-        if (planned.kind === 'bypassed') missed(call, 'bypassed')
-        const requestedAt = clock.now()
-        const response = await next(exchange)
-        if (settings.methods.has(call.method)) return response
-        invalidate(call, response)
-        return keepForGet(exchange, response, requestedAt)
+      const planned = await abortable(clock, plan(call), exchange.signal)
+      if (planned.kind === 'cached') {
+        if (planned.wish.mode !== 'reload' || planned.wish.range !== undefined) return answer(exchange, planned)
+        missed(call, 'bypassed')
+        return load(exchange, planned)
       }
-      if (planned.wish.mode !== 'reload') return answer(exchange, planned)
-      missed(call, 'bypassed')
-      return load(exchange, planned)
+      if (planned.kind === 'bypassed') missed(call, 'bypassed')
+      // Posting that is a way of asking changes nothing.
+      if (isSafe(call) || (planned.kind === 'bypassed' && settings.methods.has(call.method))) return next(exchange)
+      return change(exchange)
     }
   }
 }

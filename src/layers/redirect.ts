@@ -100,7 +100,8 @@ export function followRedirects(host: RedirectHost): (send: Send) => (call: Call
           if (count === REDIRECT_LIMIT) throw redirectError('redirect count exceeded')
           const next = nextAfterRedirect(response.status, location, hop, bodyOf(hop), call.rest.mode)
           tainted ||= next.crossOrigin
-          const headers = new Headers(hop.headers)
+          // A condition is about what is stored of the first URL.
+          const headers = new Headers(count === 0 ? (call.unconditional ?? hop.headers) : hop.headers)
           if (next.dropBody) for (const name of BODY_HEADERS) headers.delete(name)
           if (next.crossOrigin) for (const name of ORIGIN_HEADERS) headers.delete(name)
           let { url } = next

@@ -12,6 +12,9 @@ import { Quota } from './quota.js'
 /** @param known - whether limits hold besides these: then it need not begin gently */
 type CreateLimiter = (limits: readonly ResolvedLimit[], quota: () => KeyQuota, known?: boolean) => Limiter
 
+/** More keys than this are not looked for one by one. */
+const MANY = 32
+
 /** Makes keys of settings, gives them names and quotas, and finds them again by their value. */
 export class KeyRegistry {
   readonly #keyring: Keyring
@@ -22,6 +25,7 @@ export class KeyRegistry {
   /** The keys that the program's function brought, which it may take away again. */
   readonly #fromSource = new Set<PooledKey>()
   readonly #limits = new Map<PooledKey, readonly ResolvedLimit[]>()
+  readonly #tenants = new WeakMap<PooledKey, string>()
   #made = 0
   // Of all keys that are or were in the pool: how tokens are counted, the least that a key lets pass of them, and
   // whether one has an endpoint of its own.
@@ -80,9 +84,29 @@ export class KeyRegistry {
     return this.#byValue.has(text)
   }
 
-  /** The group of the key with this id; `undefined`: it has none. */
-  groupOf(id: string): string | undefined {
-    return this.#keyring.get(id)?.quota.group
+  /**
+   * The name of whose answers those to the key with this id are: its group's, or its own alone. A key without a group has
+   * a name that no other has, in this process or another: ids are given anew.
+   */
+  tenantOf(id: string): string {
+    const key = this.#keyring.get(id)
+    if (!key) return ''
+    const { group } = key.quota
+    if (group !== undefined) return `group ${group}`
+    let name = this.#tenants.get(key)
+    if (name === undefined) {
+      name = `key ${crypto.randomUUID()}`
+      this.#tenants.set(key, name)
+    }
+    return name
+  }
+
+  /** Whether a URL may hold the value of one of the keys: of many keys nobody looks for each. */
+  isValueIn(url: string): boolean {
+    if (this.#byValue.size > MANY) return url.includes('?')
+    for (const value of this.#byValue.keys())
+      if (url.includes(value) || url.includes(encodeURIComponent(value))) return true
+    return false
   }
 
   /** A text without the value of the key with this id. */

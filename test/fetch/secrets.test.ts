@@ -292,3 +292,34 @@ describe('other origins', () => {
     expect(fetch.pool.stats()).toMatchObject({ passedThrough: 3, requests: 0 })
   })
 })
+
+describe('an error of the wrapped fetch', () => {
+  const failing = (error: (url: string, init: RequestInit | undefined) => unknown) =>
+    wrapFetch(
+      async (input, init) => {
+        throw error(String(input), init)
+      },
+      { origins: 'https://api.example.com', keys: ['sk-secret-value-one'], auth: { query: 'key' }, retry: false },
+    )('https://api.example.com/x').catch((reason: unknown) => reason)
+
+  it('is left as it is where it holds no key, with all that hangs on it', async () => {
+    const config = { base: new URL('https://api.example.com/base') }
+    for (let count = 0; count < 2; count++) {
+      expect(await failing(() => Object.assign(new Error('down'), { config }))).toMatchObject({ config })
+    }
+    expect(config.base).toBeInstanceOf(URL)
+    expect(Object.keys(config)).toEqual(['base'])
+  })
+
+  it('loses requests, headers, URLs and maps that hold a key, which are not changed themselves', async () => {
+    let request: Request | undefined
+    const error = await failing(url => {
+      request = new Request(url)
+      const headers = new Headers({ authorization: 'Bearer sk-secret-value-one' })
+      const details = { url: new URL(url), headers, map: new Map([['url', url]]), list: [url] }
+      return Object.assign(new Error('down'), { request, details })
+    })
+    expect(inspect(error, { depth: 9, showHidden: true })).not.toContain('secret-value')
+    expect(request!.url).toContain('sk-secret-value-one')
+  })
+})
