@@ -1,6 +1,6 @@
 import { describe, describeKind } from '../describe.js'
 import { InvalidOptionError } from '../errors.js'
-import { v } from './valibot.js'
+import * as v from './valibot.js'
 
 /** No option has a longer name, and no way of authentication: longer words may be keys in a wrong place. */
 const LONGEST_NAME = 24

@@ -14,7 +14,7 @@ import {
   timeZone,
 } from './parts.js'
 import { limitedBy, origins, provider } from './provider-schema.js'
-import { v } from './valibot.js'
+import * as v from './valibot.js'
 
 const limit = v.pipe(
   object(

@@ -1,5 +1,5 @@
 import { parseDuration } from '../duration.js'
-import { v } from './valibot.js'
+import * as v from './valibot.js'
 
 // In these files the message of a check says what was expected; what came is described beside it, never with a key in it.
 

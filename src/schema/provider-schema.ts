@@ -13,7 +13,7 @@ import {
   positiveInteger,
   timeZone,
 } from './parts.js'
-import { v } from './valibot.js'
+import * as v from './valibot.js'
 
 const SCOPES = ['key', 'model', 'route'] as const
 const SCOPE = `${SCOPES.map(each => `'${each}'`).join(', ')} or a function`

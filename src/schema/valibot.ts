@@ -1,2 +1,30 @@
-/** The validator, taken in at one place. */
-export * as v from 'valibot'
+/** The validator, taken in at one place: what is used of it, by name, so that bundles leave out the rest. */
+export {
+  array,
+  type BaseIssue,
+  boolean,
+  check,
+  custom,
+  date,
+  finite,
+  type GenericSchema,
+  type InferOutput,
+  instance,
+  lazy,
+  literal,
+  maxLength,
+  minLength,
+  number,
+  type ObjectEntries,
+  optional,
+  picklist,
+  pipe,
+  record,
+  regex,
+  safeParse,
+  strictObject,
+  string,
+  transform,
+  union,
+  unknown,
+} from 'valibot'
