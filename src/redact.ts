@@ -5,9 +5,18 @@ const MARK = '[secret]'
 /** How deep into an error's own objects a value is looked for. */
 const DEPTH = 5
 
-/** All ways in which a value may stand in a text or a URL. */
-function formsOf(secret: Secret): string[] {
-  const value = secret.reveal()
+/** All ways in which a value may stand in a text or a URL; made once for each. */
+function formsOf(secret: Secret): readonly string[] {
+  const known = FORMS.get(secret)
+  if (known) return known
+  const forms = makeForms(secret.reveal())
+  FORMS.set(secret, forms)
+  return forms
+}
+
+const FORMS = new WeakMap<Secret, readonly string[]>()
+
+function makeForms(value: string): string[] {
   if (value.length < SHORTEST_SECRET) return []
   const encoded = encodeURIComponent(value)
   const form = new URLSearchParams({ k: value }).toString().slice(2)
@@ -18,6 +27,7 @@ function formsOf(secret: Secret): string[] {
 
 /** A text without a key's value, plain or encoded for a URL once or twice; as it was, if the value is not in it. */
 export function redactText(text: string, secret: Secret, mark = MARK): string {
+  if (text === '') return text
   let clean = text
   for (const form of formsOf(secret)) clean = clean.replaceAll(form, mark)
   return clean

@@ -1,73 +1,100 @@
 import type { Clock } from '../clock.js'
-import { type BodyWatch, canRemake, watchBody } from './response.js'
+import { type BodyWatch, canRemake, RemadeResponse, seemsPlatform, watchBody } from './response.js'
 
-/** What takes in a body as a whole. */
-const WHOLE = ['arrayBuffer', 'blob', 'bytes', 'formData', 'json', 'text'] as const
-type Whole = Exclude<(typeof WHOLE)[number], 'bytes'>
-
-const bodyUsed = Object.getOwnPropertyDescriptor(Response.prototype, 'bodyUsed')!.get as () => boolean
+type EndWatch = BodyWatch & { whole(): void }
 
 /**
- * Says when a response's body has ended: read, cancelled, failed or dropped.
+ * A response that stands before another and sees its body end.
  *
- * A stream that stands in the place of the body would tell it, and costs as much as the whole rest of a call. Nearly all
- * callers take in the body as a whole, and at once: then it is enough to see that end. Only for the others is there such a
- * stream: for those who look at `body` or make a clone, and for those who have not begun to read by the next turn of the
- * event loop, as a small body must come in all the same.
+ * A stream in the place of the body would tell it too, and costs as much as the whole rest of a call. Nearly all callers
+ * take in the body as a whole: then it is enough to see that end. Only for the others is there such a stream: for those
+ * who look at `body` or make a clone, and for those who do not begin to read at once, as a small body must come in all the
+ * same. (Changing the platform's own response would do as well, and slows down everything that is done with responses.)
  */
-export function endWatches(clock: Clock): (response: Response, watch: BodyWatch & { whole(): void }) => Response {
-  let waiting: (() => void)[] = []
+class ObservedResponse extends RemadeResponse {
+  readonly #source: Response
+  readonly #watch: EndWatch
+  #begun = false
+  #made: Response | undefined
+
+  constructor(source: Response, watch: EndWatch) {
+    const { status, statusText, url, redirected, type, headers } = source
+    super(null, { status }, { statusText, url, redirected, type }, headers)
+    this.#source = source
+    this.#watch = watch
+  }
+
+  override get body(): Response['body'] {
+    return this.#begun && !this.#made ? this.#source.body : this.takeIn().body
+  }
+
+  override get bodyUsed(): boolean {
+    return (this.#made ?? this.#source).bodyUsed
+  }
+
+  override clone(): Response {
+    return this.#begun && !this.#made ? this.#source.clone() : this.takeIn().clone()
+  }
+
+  override text(): Promise<string> {
+    return this.#made ? this.#made.text() : this.#taking(this.#source.text())
+  }
+
+  override json(): Promise<unknown> {
+    return this.#made ? this.#made.json() : this.#taking(this.#source.json())
+  }
+
+  override arrayBuffer(): Promise<ArrayBuffer> {
+    return this.#made ? this.#made.arrayBuffer() : this.#taking(this.#source.arrayBuffer())
+  }
+
+  override blob(): Promise<Blob> {
+    return this.#made ? this.#made.blob() : this.#taking(this.#source.blob())
+  }
+
+  override bytes(): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#made ? this.#made.bytes() : this.#taking(this.#source.bytes())
+  }
+
+  override formData(): Promise<FormData> {
+    return this.#made ? this.#made.formData() : this.#taking(this.#source.formData())
+  }
+
+  /** Begins to take the body in, unless someone has begun to read it: then that is what there is to see. */
+  takeIn(): Response {
+    if (this.#begun) return this.#made ?? this.#source
+    this.#begun = true
+    this.#made = watchBody(this.#source, this.#watch)
+    return this.#made
+  }
+
+  #taking<Value>(taken: Promise<Value>): Promise<Value> {
+    // A second reading is refused, and says nothing of the first.
+    if (!this.#begun) {
+      this.#begun = true
+      taken.then(this.#watch.whole, this.#watch.whole)
+    }
+    return taken
+  }
+}
+seemsPlatform(ObservedResponse.prototype, Response)
+
+/** Says when a response's body has ended: read, cancelled, failed or dropped. */
+export function endWatches(clock: Clock): (response: Response, watch: EndWatch) => Response {
+  let waiting: ObservedResponse[] = []
   const flush = () => {
     const all = waiting
     waiting = []
-    for (const each of all) each()
-  }
-  const nextTurn = (callback: () => void) => {
-    if (waiting.push(callback) === 1) clock.schedule(flush, 0)
+    for (const each of all) each.takeIn()
   }
 
   return (response, watch) => {
     // What others have made in its likeness has other insides.
-    if (!(response instanceof Response)) return watchBody(response, watch)
-    const { body } = response
-    if (body === null || !canRemake(response)) return watchBody(response, watch)
-    let begun = false
-    let made: Response | undefined
-    /** The response with a stream in the place of its body. */
-    const remade = (): Response => {
-      begun = true
-      made ??= watchBody(response, watch, body)
-      return made
+    if (!(response instanceof Response) || response.body === null || !canRemake(response)) {
+      return watchBody(response, watch)
     }
-    const properties: PropertyDescriptorMap = {
-      body: { configurable: true, get: () => (begun && !made ? body : remade().body) },
-      bodyUsed: { configurable: true, get: () => (made ? made.bodyUsed : bodyUsed.call(response)) },
-      clone: {
-        configurable: true,
-        writable: true,
-        value: () => (begun && !made ? Response.prototype.clone.call(response) : remade().clone()),
-      },
-    }
-    for (const name of WHOLE) {
-      if (!(name in Response.prototype)) continue
-      properties[name] = {
-        configurable: true,
-        writable: true,
-        value: () => {
-          if (made) return made[name as Whole]()
-          const taken = Response.prototype[name as Whole].call(response) as Promise<unknown>
-          // A second reading is refused, and says nothing of the first.
-          if (!begun) {
-            begun = true
-            taken.then(watch.whole, watch.whole)
-          }
-          return taken
-        },
-      }
-    }
-    nextTurn(() => {
-      if (!begun) remade()
-    })
-    return Object.defineProperties(response, properties)
+    const observed = new ObservedResponse(response, watch)
+    if (waiting.push(observed) === 1) clock.schedule(flush, 0)
+    return observed
   }
 }

@@ -14,12 +14,14 @@ export class ServerClock {
   // Bounds of (the server's time - ours).
   #least = Number.NEGATIVE_INFINITY
   #most = Number.POSITIVE_INFINITY
+  /** The field that came last: most answers of a second have the same. */
+  #last: { readonly field: string; readonly date: number | undefined } = { field: '', date: undefined }
 
   /** @param sentAt - when the request left, and `now`, when its answer came, by our clock */
   observe(headers: Headers, sentAt: number, now: number): void {
     // What comes out of a cache on the way has a date of its own.
     if (headers.has('age')) return
-    const date = parseHttpDate(headers.get('date') ?? '', now)
+    const date = this.#parse(headers.get('date') ?? '', now)
     if (date === undefined) return
     const least = date - now
     const most = date + 1000 - sentAt
@@ -30,6 +32,11 @@ export class ServerClock {
     }
     this.#least = Math.max(this.#least, Math.min(least, this.#most))
     this.#most = Math.min(this.#most, Math.max(most, this.#least))
+  }
+
+  #parse(field: string, now: number): number | undefined {
+    if (field !== this.#last.field) this.#last = { field, date: parseHttpDate(field, now) }
+    return this.#last.date
   }
 
   /** When, by our clock, a moment of the server's clock comes: not before, and not after. */

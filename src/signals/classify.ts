@@ -35,6 +35,8 @@ function isReadAnyway(status: number, provider: Provider | undefined): boolean {
  */
 export function classify(response: Response, text: string, provider: Provider | undefined, now: number): Outcome {
   const { status, headers } = response
+  // A success of a service that tells no errors by them: nearly all answers.
+  if (status < 400 && !provider?.signals) return { kind: 'answer', response }
   const serverNow = serverTime(headers, now)
   const reply: Reply = { status, headers, body: text === '' ? NO_BODY : readBody(text, serverNow) }
   const signal = provider?.signals?.find(each => matches(each, reply))

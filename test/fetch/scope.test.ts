@@ -148,7 +148,9 @@ describe('scope', () => {
     const calls = Array.from({ length: 300 }, (_, index) =>
       fetch(`${server.url}/${index}`, { signal: stop.signal }).catch(() => {}),
     )
-    await new Promise(resolve => setTimeout(resolve, 1_500))
+    await expect.poll(() => server.received.length, { timeout: 20_000 }).toBe(300)
+    // None of them goes out a second time.
+    await new Promise(resolve => setTimeout(resolve, 300))
     expect(server.received).toHaveLength(300)
     stop.abort()
     await Promise.all(calls)
