@@ -15,6 +15,10 @@ export class Secret {
     return this.#value
   }
 
+  get length(): number {
+    return this.#value.length
+  }
+
   equals(other: string): boolean {
     return this.#value === other
   }

@@ -28,12 +28,8 @@ export interface TransportOptions {
 export function transport(options: TransportOptions): (signal: AbortSignal | undefined) => Send {
   const { fetch, clock, auth, authoriser, headers, timeout, cleanUrl } = options
 
-  const authInUrl = typeof auth === 'function' || (typeof auth === 'object' && !('header' in auth))
-
   /** The response as it came, but for a URL that holds the key: as it was sent, or as the server sent it back. */
-  function withoutKey(response: Response, key: PooledKey, asked: string): Response {
-    // As it was asked for, without a key.
-    if (response.url === '' || (response.url === asked && !authInUrl)) return response
+  function withoutKey(response: Response, key: PooledKey): Response {
     const url = cleanUrl(response.url, key)
     if (url === response.url) return response
     const { statusText, redirected, type } = response
@@ -69,7 +65,7 @@ export function transport(options: TransportOptions): (signal: AbortSignal | und
           response = await fetch(request.input, request.init)
         }
         lease?.answered()
-        return lease ? withoutKey(response, lease.key, outgoing.url) : response
+        return lease ? withoutKey(response, lease.key) : response
       } catch (error) {
         // The wrapped fetch may put the URL that it was given, key and all, into its errors.
         throw lease ? redactError(error, lease.key.secret) : error
