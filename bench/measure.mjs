@@ -9,8 +9,8 @@ export const median = values => [...values].sort((a, b) => a - b)[Math.floor(val
  * @returns by name: medians of wall time and processor time for each, in microseconds
  */
 export async function inTurn(ways, { count, rounds = 9 }) {
-  const wall = {}
-  const cpu = {}
+  const wall = new Map(Object.keys(ways).map(name => [name, []]))
+  const cpu = new Map(Object.keys(ways).map(name => [name, []]))
   for (let round = -1; round < rounds; round++) {
     const all = Object.entries(ways)
     const order = round % 2 === 0 ? all : all.reverse()
@@ -21,16 +21,17 @@ export async function inTurn(ways, { count, rounds = 9 }) {
       const bench = new Bench({ iterations: 1, time: 0, warmup: false })
       bench.add(name, () => run(count))
       const [task] = await bench.run()
-      if (task.result.state !== 'completed') throw new Error(`${name}: ${task.result.state}`, { cause: task.result.error })
+      if (task.result.state !== 'completed')
+        throw new Error(`${name}: ${task.result.state}`, { cause: task.result.error })
       const { user, system } = process.cpuUsage(before)
       // The first round compiles.
       if (round < 0) continue
-      ;(wall[name] ??= []).push((task.result.latency.mean * 1000) / count)
-      ;(cpu[name] ??= []).push((user + system) / count)
+      wall.get(name).push((task.result.latency.mean * 1000) / count)
+      cpu.get(name).push((user + system) / count)
     }
   }
   return Object.fromEntries(
-    Object.keys(ways).map(name => [name, { wall: median(wall[name]), cpu: median(cpu[name]) }]),
+    Object.keys(ways).map(name => [name, { wall: median(wall.get(name)), cpu: median(cpu.get(name)) }]),
   )
 }
 

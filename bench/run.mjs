@@ -11,7 +11,17 @@ import Table from 'cli-table3'
 import { toSvg } from './plot.mjs'
 
 const PARTS = ['cost', 'cache-hit', 'goodput', 'scale', 'size']
-const PEERS = ['ky', 'ofetch', '@fetchkit/ffetch', 'p-retry', 'cockatiel', 'bottleneck', 'undici', 'make-fetch-happen', '@portkey-ai/gateway']
+const PEERS = [
+  'ky',
+  'ofetch',
+  '@fetchkit/ffetch',
+  'p-retry',
+  'cockatiel',
+  'bottleneck',
+  'undici',
+  'make-fetch-happen',
+  '@portkey-ai/gateway',
+]
 /** What the parts run with: nothing that slows what is measured. */
 const FLAGS = { goodput: ['--import', 'tsx'], scale: ['--expose-gc'] }
 const here = new URL('.', import.meta.url)

@@ -1,6 +1,6 @@
 import { createClient } from '@fetchkit/ffetch'
 import Bottleneck from 'bottleneck'
-import { ConstantBackoff, handleAll, retry as cockatielRetry } from 'cockatiel'
+import { ConstantBackoff, retry as cockatielRetry, handleAll } from 'cockatiel'
 import { wrapFetch } from 'fetch-keypool'
 import ky from 'ky'
 import { createFetch } from 'ofetch'
@@ -24,18 +24,27 @@ export default async function cost() {
   const clients = {
     'bare fetch': transport,
     'p-retry': url => pRetry(() => transport(url)),
-    cockatiel: (policy => url => policy.execute(() => transport(url)))(
-      cockatielRetry(handleAll, { maxAttempts: 2, backoff: new ConstantBackoff(10) }),
-    ),
-    ofetch: (api => url => api(url))(createFetch({ fetch: transport, Headers, AbortController }).native),
-    'ofetch, its own parsing': (api => async url => new Response(JSON.stringify(await api(url))))(
-      createFetch({ fetch: transport, Headers, AbortController }),
-    ),
+    cockatiel: (
+      policy => url =>
+        policy.execute(() => transport(url))
+    )(cockatielRetry(handleAll, { maxAttempts: 2, backoff: new ConstantBackoff(10) })),
+    ofetch: (
+      api => url =>
+        api(url)
+    )(createFetch({ fetch: transport, Headers, AbortController }).native),
+    'ofetch, its own parsing': (
+      api => async url =>
+        new Response(JSON.stringify(await api(url)))
+    )(createFetch({ fetch: transport, Headers, AbortController })),
     ffetch: createClient({ fetchHandler: transport }),
-    ky: (api => url => api(url))(ky.create({ fetch: transport })),
-    'Bottleneck + p-retry': (limiter => url => limiter.schedule(() => pRetry(() => transport(url))))(
-      new Bottleneck({ maxConcurrent: 1000 }),
-    ),
+    ky: (
+      api => url =>
+        api(url)
+    )(ky.create({ fetch: transport })),
+    'Bottleneck + p-retry': (
+      limiter => url =>
+        limiter.schedule(() => pRetry(() => transport(url)))
+    )(new Bottleneck({ maxConcurrent: 1000 })),
     'fetch-keypool, no limits': keypool({}),
     'fetch-keypool, two limits': keypool({ limits }),
     'fetch-keypool, two limits and concurrency': keypool({ limits: [...limits, { concurrency: 1000 }] }),

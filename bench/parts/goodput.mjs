@@ -19,13 +19,25 @@ const QUOTAS = [
   { name: 'buckets of 50/s, burst 10', keys: even(bucket), declared: bucket, count: 1_000 },
   { name: '40 in any second', keys: even(window), declared: window, count: 1_000 },
   { name: '40 in each second of the clock', keys: even({ ...window, fixed: true }), declared: window, count: 1_000 },
-  { name: '10 at once, answers in 50 ms', keys: even({ concurrency: 10 }), declared: { concurrency: 10 }, count: 1_000, latency: 50 },
+  {
+    name: '10 at once, answers in 50 ms',
+    keys: even({ concurrency: 10 }),
+    declared: { concurrency: 10 },
+    count: 1_000,
+    latency: 50,
+  },
   {
     name: 'buckets, one key dead, one out of quota',
     keys: { ...even(bucket), [KEYS[2]]: { dead: true }, [KEYS[3]]: { ...bucket, quota: 20 } },
     ...{ declared: bucket, count: 600 },
   },
-  { name: 'buckets, a second of overload', keys: even(bucket), declared: bucket, count: 800, overload: { from: 1_500, for: 1_000 } },
+  {
+    name: 'buckets, a second of overload',
+    keys: even(bucket),
+    declared: bucket,
+    count: 800,
+    overload: { from: 1_500, for: 1_000 },
+  },
 ]
 
 /** How each way calls: a function that answers with the status, given where the server is and what its quotas are. */
@@ -41,7 +53,9 @@ const WAYS = {
     return path =>
       retrying(() => {
         const index = turn++ % KEYS.length
-        return limiters[index].schedule(() => fetch(url + path, { headers: { authorization: `Bearer ${KEYS[index]}` } }))
+        return limiters[index].schedule(() =>
+          fetch(url + path, { headers: { authorization: `Bearer ${KEYS[index]}` } }),
+        )
       })
   },
   'ky with hooks': ({ url }) => {
@@ -75,7 +89,12 @@ function keypool(url, options) {
 function settingsOf({ requests, per, burst, concurrency }) {
   if (concurrency) return { maxConcurrent: concurrency }
   return burst
-    ? { reservoir: burst, reservoirIncreaseAmount: requests / 4, reservoirIncreaseInterval: per / 4, reservoirIncreaseMaximum: burst }
+    ? {
+        reservoir: burst,
+        reservoirIncreaseAmount: requests / 4,
+        reservoirIncreaseInterval: per / 4,
+        reservoirIncreaseMaximum: burst,
+      }
     : { reservoir: requests, reservoirRefreshAmount: requests, reservoirRefreshInterval: per }
 }
 
@@ -138,12 +157,18 @@ async function freePort() {
 /** The least time in which the quotas serve so many, in milliseconds; and how many they serve by then. */
 function served({ keys, latency = 5, overload }, time) {
   const paused = overload ? Math.max(0, Math.min(time, overload.from + overload.for) - overload.from) : 0
-  return Object.values(keys).reduce((sum, { requests, per = 1_000, burst, concurrency, dead, quota = Number.POSITIVE_INFINITY }) => {
-    if (dead) return sum
-    if (concurrency) return sum + Math.floor(((time - paused) / latency) * concurrency)
-    const open = burst === undefined ? requests * (Math.floor((time - paused) / per) + 1) : burst + ((time - paused) * requests) / per
-    return sum + Math.min(quota, Math.floor(open))
-  }, 0)
+  return Object.values(keys).reduce(
+    (sum, { requests, per = 1_000, burst, concurrency, dead, quota = Number.POSITIVE_INFINITY }) => {
+      if (dead) return sum
+      if (concurrency) return sum + Math.floor(((time - paused) / latency) * concurrency)
+      const open =
+        burst === undefined
+          ? requests * (Math.floor((time - paused) / per) + 1)
+          : burst + ((time - paused) * requests) / per
+      return sum + Math.min(quota, Math.floor(open))
+    },
+    0,
+  )
 }
 
 function leastTime(quota) {

@@ -11,27 +11,30 @@ export interface Percentiles {
 const GROWTH = 1.25
 const BUCKETS = 84
 const LOG_GROWTH = Math.log(GROWTH)
+const NONE: ReadonlyMap<number, number> = new Map()
 /** What is recent: this stretch, and the one before it. In milliseconds. */
 const STRETCH = 300_000
 
-/** Durations of the last five to ten minutes, in a fixed space. */
+/** Durations of the last five to ten minutes: as many buckets as there were kinds of durations. */
 export class Histogram {
-  #current = new Uint32Array(BUCKETS)
-  #before = new Uint32Array(BUCKETS)
+  #current = new Map<number, number>()
+  #before: ReadonlyMap<number, number> = NONE
   #currentMax = 0
   #beforeMax = 0
   #startedAt = 0
 
   add(milliseconds: number, now: number): void {
     this.#roll(now)
-    const bucket = milliseconds < 1 ? 0 : 1 + Math.floor(Math.log(milliseconds) / LOG_GROWTH)
-    this.#current[Math.min(BUCKETS - 1, bucket)]! += 1
+    const bucket = milliseconds < 1 ? 0 : Math.min(BUCKETS - 1, 1 + Math.floor(Math.log(milliseconds) / LOG_GROWTH))
+    this.#current.set(bucket, (this.#current.get(bucket) ?? 0) + 1)
     if (milliseconds > this.#currentMax) this.#currentMax = milliseconds
   }
 
   read(now: number): Percentiles {
     this.#roll(now)
-    const counts = Array.from(this.#current, (count, index) => count + this.#before[index]!)
+    const counts = Array.from({ length: BUCKETS }, (_, bucket) => {
+      return (this.#current.get(bucket) ?? 0) + (this.#before.get(bucket) ?? 0)
+    })
     const count = counts.reduce((sum, each) => sum + each, 0)
     const max = Math.max(this.#currentMax, this.#beforeMax)
     const at = (share: number) => {
@@ -50,9 +53,9 @@ export class Histogram {
   #roll(now: number): void {
     if (now - this.#startedAt < STRETCH) return
     const isNext = now - this.#startedAt < 2 * STRETCH
-    this.#before = isNext ? this.#current : new Uint32Array(BUCKETS)
+    this.#before = isNext ? this.#current : NONE
     this.#beforeMax = isNext ? this.#currentMax : 0
-    this.#current = new Uint32Array(BUCKETS)
+    this.#current = new Map()
     this.#currentMax = 0
     this.#startedAt = now
   }

@@ -21,7 +21,7 @@ const SPANS = [
   ['hours', 3_600_000, 48],
 ] as const
 
-/** Counts over time, in rings of a fixed size: a count costs three additions. */
+/** Counts over time, each span in as many points as it has at most: a count costs three additions. */
 export class SeriesCounter {
   readonly #rings = SPANS.map(([, step, size]) => new Ring(step, size))
 
@@ -41,42 +41,35 @@ export class SeriesCounter {
   }
 }
 
-/** What a slot can hold. */
-const LARGEST = 2 ** 32 - 1
-
+/**
+ * The last `size` steps, those in which something was counted: many keys are hardly ever used, and must not take the room
+ * of those that are used all the time.
+ */
 class Ring {
   readonly #step: number
   readonly #size: number
-  /** The number of the step that each slot holds. */
-  readonly #steps: Uint32Array
-  readonly #counts: Uint32Array
+  /** By the number of the step, the oldest first. */
+  readonly #points = new Map<number, number[]>()
+  #latest: { readonly step: number; readonly counts: number[] } | undefined
 
   constructor(step: number, size: number) {
     this.#step = step
     this.#size = size
-    this.#steps = new Uint32Array(size)
-    this.#counts = new Uint32Array(size * METRICS.length)
   }
 
   add(metric: number, count: number, now: number): void {
     const step = Math.floor(now / this.#step)
-    const slot = step % this.#size
-    const first = slot * METRICS.length
-    if (this.#steps[slot] !== step) {
-      this.#steps[slot] = step
-      this.#counts.fill(0, first, first + METRICS.length)
-    }
-    this.#counts[first + metric] = Math.min(LARGEST, this.#counts[first + metric]! + count)
+    if (this.#latest?.step !== step) this.#latest = { step, counts: this.#countsOf(step) }
+    this.#latest.counts[metric]! += count
   }
 
   read(now: number): SeriesPoint[] {
-    const points: SeriesPoint[] = []
     const last = Math.floor(now / this.#step)
-    for (let step = last - this.#size + 1; step <= last; step++) {
-      const slot = step % this.#size
-      if (step < 0 || this.#steps[slot] !== step) continue
-      const counts = METRICS.map((name, index) => [name, this.#counts[slot * METRICS.length + index]!])
-      points.push({ at: new Date(step * this.#step), ...Object.fromEntries(counts) })
+    const points: SeriesPoint[] = []
+    for (const [step, counts] of this.#points) {
+      if (step <= last - this.#size || step > last) continue
+      const named = METRICS.map((name, index) => [name, counts[index]!])
+      points.push({ at: new Date(step * this.#step), ...Object.fromEntries(named) })
     }
     return points
   }
@@ -84,10 +77,19 @@ class Ring {
   sum(metric: number, steps: number, now: number): number {
     const last = Math.floor(now / this.#step)
     let sum = 0
-    for (let step = Math.max(0, last - steps + 1); step <= last; step++) {
-      const slot = step % this.#size
-      if (this.#steps[slot] === step) sum += this.#counts[slot * METRICS.length + metric]!
-    }
+    for (const [step, counts] of this.#points) if (step > last - steps && step <= last) sum += counts[metric]!
     return sum
+  }
+
+  #countsOf(step: number): number[] {
+    let counts = this.#points.get(step)
+    if (counts) return counts
+    for (const oldest of this.#points.keys()) {
+      if (oldest > step - this.#size) break
+      this.#points.delete(oldest)
+    }
+    counts = METRICS.map(() => 0)
+    this.#points.set(step, counts)
+    return counts
   }
 }
