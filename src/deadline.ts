@@ -7,6 +7,8 @@ export interface Deadline {
   clear(): void
 }
 
+function nothing(): void {}
+
 /** Joins a time limit, in milliseconds, to a caller's signal; `late` makes the reason that it aborts with. */
 export function startDeadline(
   clock: Clock,
@@ -14,7 +16,7 @@ export function startDeadline(
   signal: AbortSignal | undefined,
   late: () => Error,
 ): Deadline {
-  if (milliseconds === undefined) return { signal, clear() {} }
+  if (milliseconds === undefined) return { signal, clear: nothing }
   const controller = new AbortController()
   const clear = clock.schedule(() => controller.abort(late()), milliseconds)
   return { signal: signal ? AbortSignal.any([signal, controller.signal]) : controller.signal, clear }

@@ -37,3 +37,19 @@ export async function countingWait<Value>(
     exchange.waited += clock.now() - from
   }
 }
+
+/** A call at the beginning of its way. */
+export function newExchange(call: Call, signal: AbortSignal | undefined, startedAt: number): Exchange {
+  return {
+    call,
+    signal,
+    startedAt,
+    waited: 0,
+    attempts: 0,
+    keyId: null,
+    fromCache: false,
+    attended: true,
+    exhausted: false,
+    preferredKeyId: undefined,
+  }
+}

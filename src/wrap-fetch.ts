@@ -1,32 +1,18 @@
-import { cacheKeys } from './cache/cache-key.js'
-import { memoryStore } from './cache/memory-store.js'
-import { type CacheForecast, cacheForecasts, cachePlans } from './cache/plan.js'
-import { ResponseCache } from './cache/response-cache.js'
-import { SingleFlight } from './cache/single-flight.js'
-import { ONE_TENANT, type Tenants } from './cache/tenants.js'
 import { abortable, type Clock, systemClock } from './clock.js'
+import { composeLayers } from './compose.js'
 import { type Deadline, startDeadline } from './deadline.js'
 import { describe } from './describe.js'
 import { formatDuration } from './duration.js'
 import { InvalidOptionError, KeypoolError, KeypoolTimeoutError } from './errors.js'
-import { countingWait, type Exchange } from './exchange.js'
+import { type Exchange, newExchange } from './exchange.js'
 import type { Explanation } from './explanation.js'
 import { type Call, readCall } from './http/call.js'
 import { cancelBody } from './http/call-body.js'
-import { type CacheLayerOptions, cacheLayer } from './layers/cache.js'
-import { followRedirects } from './layers/redirect.js'
-import { retry } from './layers/retry.js'
-import { schedule } from './layers/schedule.js'
-import { transport } from './layers/transport.js'
 import type { Options } from './options.js'
-import { createPool, type Engine } from './pool/create-pool.js'
-import type { Demand } from './pool/demand.js'
-import { demands } from './pool/demands.js'
+import { createPool } from './pool/create-pool.js'
 import type { KeyPool } from './pool/key-pool.js'
-import type { Lease } from './pool/lease.js'
-import type { PooledKey } from './pool/pooled-key.js'
-import { type Routes, routes } from './pool/routes.js'
-import { resolveOptions, type Settings } from './settings.js'
+import { routes } from './pool/routes.js'
+import { resolveOptions } from './settings.js'
 
 /** What the wrapped `fetch` takes besides a URL: all that `fetch` does. */
 export type PooledInit = NonNullable<Parameters<typeof globalThis.fetch>[1]> & {
@@ -77,15 +63,12 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
   const engine = createPool(settings, clock)
   const urls = routes(settings)
   const closing = new AbortController()
-  const { send, urlOf, explainPooled } = layersOf(fetch, settings, engine, clock, urls, runUnattended)
-  const underWay = new Set<Promise<unknown>>()
+  const { send, urlOf, explainPooled } = composeLayers(fetch, settings, engine, clock, urls, runUnattended)
+  let underWay = 0
+  let whenIdle: (() => void)[] = []
 
-  async function pooled(
-    input: RequestInfo | URL,
-    init: RequestInit | undefined,
-    target: URL | undefined,
-  ): Promise<Response> {
-    const call = readCall(input, init, target)
+  // A call may wait for long, and many may: what it was made of is not in here, and nothing is awaited that is there.
+  async function pooled(call: Call): Promise<Response> {
     if (call.signal?.aborted) {
       cancelBody(call.body, call.signal.reason)
       throw call.signal.reason
@@ -93,34 +76,42 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
     const total = startTotal(clock, settings.timeout.total, call.signal)
     const exchange = newExchange(call, total.signal, clock.now())
     try {
-      return await finished(exchange, async () => {
-        await keysAreThere(exchange)
-        await bodyIsThere(exchange)
-        return send(exchange)
-      })
+      const keys = keysAreThere(exchange)
+      if (keys) await keys
+      const body = bodyIsThere(exchange)
+      if (body) await body
+      const response = await send(exchange)
+      engine.counters.answered++
+      if (exchange.keyId !== null) engine.counters.waited(exchange.keyId, exchange.waited)
+      tell(exchange, response.status, null)
+      return response
+    } catch (error) {
+      engine.counters.failed++
+      tell(exchange, null, error)
+      throw error
     } finally {
       total.clear()
     }
   }
 
-  /** Waits for the first keys of a function: no longer than for any key, and not beyond an abort. */
-  async function keysAreThere({ signal }: Exchange): Promise<void> {
+  /** Waits for the first keys of a function: no longer than for any key, and not beyond an abort. `undefined`: they are there. */
+  function keysAreThere({ signal }: Exchange): Promise<void> | undefined {
     const ready = engine.ready()
-    if (!ready) return
+    if (!ready) return undefined
     const alive = signal ? AbortSignal.any([signal, closing.signal]) : closing.signal
     const deadline = startDeadline(clock, settings.maxWait, alive, () => {
       const message = `The function given as 'keys' brought none within maxWait (${formatDuration(settings.maxWait)}).`
       return new KeypoolError('ERR_KEYS_UNAVAILABLE', message)
     })
-    await abortable(clock, ready, deadline.signal).finally(deadline.clear)
+    return abortable(clock, ready, deadline.signal).finally(deadline.clear)
   }
 
   /** Where the body says what a request shares its limits with, that of a `Request` must be read first. */
-  async function bodyIsThere({ call, signal }: Exchange): Promise<void> {
+  function bodyIsThere({ call, signal }: Exchange): Promise<unknown> | undefined {
     const { body, headers } = call
-    if (settings.scope === 'key' || settings.scope === 'route' || body.kind !== 'request') return
+    if (settings.scope === 'key' || settings.scope === 'route' || body.kind !== 'request') return undefined
     const type = headers.get('content-type') ?? body.request.headers.get('content-type') ?? ''
-    if (/json/i.test(type)) await abortable(clock, body.kept.whole(), signal)
+    return /json/i.test(type) ? abortable(clock, body.kept.whole(), signal) : undefined
   }
 
   /** Sends a call once more in the background, bounded by the timeout and by the life of the pool. */
@@ -133,21 +124,6 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
       .catch(error => tell(exchange, null, error))
       .finally(total.clear)
     track(done)
-  }
-
-  /** Counts and tells how a call has ended. */
-  async function finished(exchange: Exchange, answer: () => Promise<Response>): Promise<Response> {
-    try {
-      const response = await answer()
-      engine.counters.answered++
-      if (exchange.keyId !== null) engine.counters.waited(exchange.keyId, exchange.waited)
-      tell(exchange, response.status, null)
-      return response
-    } catch (error) {
-      engine.counters.failed++
-      tell(exchange, null, error)
-      throw error
-    }
   }
 
   function tell(exchange: Exchange, status: number | null, error: unknown): void {
@@ -170,9 +146,15 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
   }
 
   function track(work: Promise<unknown>): void {
-    underWay.add(work)
-    const forget = () => underWay.delete(work)
-    work.then(forget, forget)
+    underWay++
+    work.then(ended, ended)
+  }
+
+  function ended(): void {
+    if (--underWay > 0) return
+    const all = whenIdle
+    whenIdle = []
+    for (const each of all) each()
   }
 
   // `fetch` has one argument that it needs; the second must not count in `length`.
@@ -193,7 +175,13 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
     }
     if (closing.signal.aborted) return Promise.reject(closing.signal.reason)
     engine.counters.called()
-    const answer = pooled(input, init, target)
+    let call: Call
+    try {
+      call = readCall(input, init, target)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+    const answer = pooled(call)
     track(answer)
     return answer
   }
@@ -213,7 +201,7 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
   async function close(): Promise<void> {
     closing.abort(new KeypoolError('ERR_CLOSED', 'This fetch was closed.'))
     engine.close()
-    while (underWay.size > 0) await Promise.allSettled(underWay)
+    while (underWay > 0) await new Promise<void>(resolve => whenIdle.push(resolve))
   }
 
   Object.defineProperty(wrapped, 'name', { value: 'fetch', configurable: true })
@@ -238,106 +226,6 @@ const PASSED_THROUGH: Omit<Explanation, 'method' | 'url'> = {
 
 /** How long a request in the background may take where no `timeout` says it, in milliseconds. */
 const UNATTENDED = 60_000
-
-/** Puts the layers together, outermost first: cache, retry, schedule, redirect, transport. */
-function layersOf(
-  fetch: typeof globalThis.fetch,
-  settings: Settings,
-  engine: Engine,
-  clock: Clock,
-  urls: Routes,
-  background: CacheLayerOptions['background'],
-) {
-  const { auth, provider, maxWait, onExhausted } = settings
-  const now = () => clock.now()
-  const { authoriser, strip } = engine
-  const urlOf = (call: Pick<Call, 'url'>) => engine.publicUrlOf(call.url)
-  const { demandFor } = demands({ engine, settings, now, urlOf })
-
-  const cleanUrl = (url: string, key: PooledKey) => urls.withoutKey(strip(url), key)
-  const headers = Object.entries(provider?.headers ?? {})
-  const sender = transport({ fetch, clock, auth, authoriser, cleanUrl, headers, timeout: settings.timeout.attempt })
-  const attempt = (exchange: Exchange, lease: Lease) => {
-    const redirect = followRedirects({
-      urlFor: urls.urlFor,
-      mayTravel: urls.mayTravel,
-      withoutKey: cleanUrl,
-      safeWithNativeRedirects: authoriser?.safeWithNativeRedirects ?? false,
-      async renew(lease) {
-        const { key } = lease
-        lease.end()
-        const demand = demandFor(exchange, maxWait - exchange.waited)
-        return countingWait(exchange, clock, () =>
-          engine.scheduler.acquire({ ...demand, group: `only ${key.id}`, accepts: each => each === key }),
-        )
-      },
-    })
-    return redirect(sender(exchange.signal))(exchange.call, lease)
-  }
-  const scheduled = schedule({ engine, clock, onExhausted, provider, maxWait, urlOf, demandOf: demandFor })(attempt)
-  const retried = retry({ engine, clock, retry: settings.retry, maxWait, urlOf })(scheduled)
-  const explainUncached = (exchange: Exchange, cache: CacheForecast) =>
-    engine.preview(demandFor(exchange, maxWait), cache)
-  if (!settings.cache) {
-    return { send: retried, urlOf, explainPooled: async (exchange: Exchange) => explainUncached(exchange, 'off') }
-  }
-
-  const authHeader =
-    auth === 'bearer'
-      ? 'authorization'
-      : typeof auth === 'object' && 'header' in auth
-        ? auth.header.toLowerCase()
-        : undefined
-  // Whatever a caller has put into the URL: nothing of a key is in the name of what is stored.
-  const named = (url: string) => (engine.registry.isValueIn(url) ? urlOf({ url }) : strip(url))
-  const keys = cacheKeys(named, authHeader)
-  const { store, maxBytes, maxEntries, maxBodyBytes, ...defaults } = settings.cache
-  const tenants = settings.cache.tenants === 'pool' ? ONE_TENANT : groupTenants(engine, demandFor, now)
-  const cache = new ResponseCache({
-    store: store ?? memoryStore({ maxBytes, maxEntries, now }),
-    ...{ keys, tenants, defaults, maxBodyBytes, clock },
-    scrub: (text, keyId) => engine.registry.scrub(text, keyId),
-    storeFailed: () => {
-      engine.counters.cache.storeErrors++
-    },
-  })
-  const flights = new SingleFlight(clock)
-  const plan = cachePlans({ settings: settings.cache, keys, tenants, urlOf })
-  const forecast = cacheForecasts(plan, { cache, flights, now })
-  const layer = cacheLayer({
-    ...{ engine, clock, settings: settings.cache, cache, keys, tenants, plan, flights, background, urlOf },
-  })
-  const explainPooled = async (exchange: Exchange) => explainUncached(exchange, await forecast(exchange.call))
-  return { send: layer(retried), urlOf, explainPooled }
-}
-
-/** The keys of each group are a tenant of their own: a call is that one's whose key it would go out with. */
-function groupTenants(
-  { preview, registry }: Engine,
-  demandFor: (exchange: Exchange, patience: number) => Demand,
-  now: () => number,
-): Tenants {
-  const ofKey = (keyId: string | null) => (keyId === null ? '' : registry.tenantOf(keyId))
-  return {
-    of: call => ofKey(preview(demandFor(newExchange(call, undefined, now()), 0), 'off').keyId),
-    ofKey,
-  }
-}
-
-function newExchange(call: Call, signal: AbortSignal | undefined, startedAt: number): Exchange {
-  return {
-    call,
-    signal,
-    startedAt,
-    waited: 0,
-    attempts: 0,
-    keyId: null,
-    fromCache: false,
-    attended: true,
-    exhausted: false,
-    preferredKeyId: undefined,
-  }
-}
 
 /** The `total` timeout, joined to the caller's signal; cleared when the response is there, whose body has no deadline. */
 function startTotal(clock: Clock, milliseconds: number | undefined, signal: AbortSignal | undefined): Deadline {

@@ -37,7 +37,11 @@ export class RecordBook {
 
   /** @throws never: a store that fails, hangs or gives nonsense is a miss */
   async find(key: string): Promise<CacheRecord | undefined> {
-    return this.#removing.has(key) ? undefined : this.#read(key)
+    if (this.#removing.has(key)) return undefined
+    // What is being stored will be there in a moment: asking the server again would take longer.
+    const change = this.#changes.get(key)
+    if (change) await this.#withinPatience(change).catch(error => this.#options.storeFailed(error))
+    return this.#removing.has(key) ? undefined : this.read(key)
   }
 
   /** Takes a record out, after whatever is being stored under the same key. */
@@ -54,7 +58,8 @@ export class RecordBook {
     )
   }
 
-  async #read(key: string): Promise<CacheRecord | undefined> {
+  /** The same in the middle of a change, which must not wait for itself. */
+  async read(key: string): Promise<CacheRecord | undefined> {
     try {
       const answer = this.#options.store.get(key)
       const record = isPromise(answer) ? await this.#withinPatience(answer) : answer
@@ -80,7 +85,7 @@ export class RecordBook {
   async put(key: string, entry: CacheEntry, options: PutOptions = {}): Promise<void> {
     const { isOutdated = () => false, replaces = entry } = options
     if (isOutdated()) return
-    const known = (await this.#read(key)) ?? []
+    const known = (await this.read(key)) ?? []
     const others = known.filter(each => !isSameVariant(each, entry) && !isSameVariant(each, replaces))
     const record = [entry, ...others].slice(0, VARIANTS)
     const now = this.#options.clock.now()

@@ -1,7 +1,8 @@
 import type { Call } from '../http/call.js'
 import { concat } from '../http/call-body.js'
-import { hasNullBody, ImmutableHeaders, watchBody } from '../http/response.js'
+import { hasNullBody, ImmutableHeaders } from '../http/remade-response.js'
 import { storedResponse } from '../http/stored-response.js'
+import { watchBody } from '../http/watched-body.js'
 import { type CacheKeys, isFieldName, varyOf } from './cache-key.js'
 import type { CacheEntry } from './cache-store.js'
 import { ageOf, type FreshnessDefaults, freshnessOf, hasValidator, usefulFor } from './freshness.js'
@@ -124,7 +125,8 @@ export class ResponseCache {
    */
   freshen(getKey: string, response: Response, from: Provenance): void {
     this.#book.change(getKey, async () => {
-      const entry = await this.find(getKey, from.call, from.tenant)
+      const record = await this.#book.read(getKey)
+      const entry = record && (await this.#options.keys.select(record, from.call, from.tenant))
       if (!entry) return
       if (!isOfOne(entry, response.headers)) {
         await this.#book.put(getKey, { ...entry, lifetime: 0, staleWhileRevalidate: 0 })

@@ -1,4 +1,10 @@
-import { type ImmutableHeaders, RemadeResponse, type ResponseFacts, seemsPlatform, withFacts } from './response.js'
+import {
+  type ImmutableHeaders,
+  RemadeResponse,
+  type ResponseFacts,
+  seemsPlatform,
+  withFacts,
+} from './remade-response.js'
 
 const decoder = new TextDecoder()
 

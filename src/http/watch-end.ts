@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.js'
-import { type BodyWatch, canRemake, RemadeResponse, seemsPlatform, watchBody } from './response.js'
+import { canRemake, RemadeResponse, seemsPlatform } from './remade-response.js'
+import { type BodyWatch, watchBody } from './watched-body.js'
 
 type EndWatch = BodyWatch & { whole(): void }
 

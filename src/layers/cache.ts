@@ -12,7 +12,7 @@ import { KeypoolError } from '../errors.js'
 import type { CacheHitEvent, CacheMissedEvent } from '../events.js'
 import { countingWait, type Exchange } from '../exchange.js'
 import type { Call } from '../http/call.js'
-import { discard } from '../http/response.js'
+import { discard } from '../http/take-in.js'
 import type { Engine } from '../pool/create-pool.js'
 import type { CacheSettings } from '../settings.js'
 

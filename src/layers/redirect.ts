@@ -1,3 +1,4 @@
+import type { Exchange } from '../exchange.js'
 import type { Call } from '../http/call.js'
 import { originOf } from '../http/call.js'
 import { canReplay } from '../http/call-body.js'
@@ -11,7 +12,8 @@ import {
   redirectError,
   referrerPolicyOf,
 } from '../http/redirect-rules.js'
-import { discard, withFacts } from '../http/response.js'
+import { withFacts } from '../http/remade-response.js'
+import { discard } from '../http/take-in.js'
 import type { Lease } from '../pool/lease.js'
 import type { PooledKey } from '../pool/pooled-key.js'
 import { redactError } from '../redact.js'
@@ -49,7 +51,7 @@ export interface RedirectHost {
   /** Whether the platform keeps the key off other origins by itself. */
   readonly safeWithNativeRedirects: boolean
   /** A fresh permit of the same key: a redirect that is followed is one more request to the server. */
-  renew(lease: Lease): Promise<Lease>
+  renew(exchange: Exchange, lease: Lease): Promise<Lease>
 }
 
 /**
@@ -57,9 +59,13 @@ export interface RedirectHost {
  *
  * The platform would do it too, but it carries custom headers and queries along to wherever it is sent.
  */
-export function followRedirects(host: RedirectHost): (send: Send) => (call: Call, lease: Lease) => Promise<Arrival> {
-  return send =>
-    async function redirect(call, first) {
+export function followRedirects(
+  host: RedirectHost,
+): (sendFor: (signal: AbortSignal | undefined) => Send) => (exchange: Exchange, lease: Lease) => Promise<Arrival> {
+  return sendFor =>
+    async function redirect(exchange, first) {
+      const { call } = exchange
+      const send = sendFor(exchange.signal)
       let lease: Lease | undefined = first
       const start = host.urlFor(call, first.key)
       let hop: Hop = {
@@ -106,7 +112,7 @@ export function followRedirects(host: RedirectHost): (send: Send) => (call: Call
           if (next.crossOrigin) for (const name of ORIGIN_HEADERS) headers.delete(name)
           let { url } = next
           if (lease && host.mayTravel(lease.key, originOf(url), originOf(hop.url))) {
-            lease = await host.renew(lease)
+            lease = await host.renew(exchange, lease)
           } else if (lease) {
             url = host.withoutKey(url, lease.key)
             lease.end()

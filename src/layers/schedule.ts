@@ -2,12 +2,13 @@ import type { Clock } from '../clock.js'
 import { delay } from '../clock.js'
 import { KeypoolError } from '../errors.js'
 import type { Cause } from '../events.js'
-import { countingWait, type Exchange } from '../exchange.js'
+import type { Exchange } from '../exchange.js'
 import type { Call } from '../http/call.js'
 import { canReplay } from '../http/call-body.js'
 import { exhaustedResponse } from '../http/exhausted-response.js'
-import { detach, peek, watchBody } from '../http/response.js'
+import { detach, peek } from '../http/take-in.js'
 import { endWatches } from '../http/watch-end.js'
+import { watchBody } from '../http/watched-body.js'
 import type { Engine } from '../pool/create-pool.js'
 import type { Demand } from '../pool/demand.js'
 import type { Lease } from '../pool/lease.js'
@@ -77,10 +78,6 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
   const { engine, clock, onExhausted, provider, demandOf, maxWait, urlOf } = options
   const { scheduler, health, counters, habits, lessons, emit } = engine
   const watchEnd = endWatches(clock)
-
-  function borrow(exchange: Exchange): Promise<Lease> {
-    return countingWait(exchange, clock, () => scheduler.acquire(demandOf(exchange, maxWait - exchange.waited)))
-  }
 
   async function read(response: Response): Promise<Outcome> {
     if (!needsBody(response, provider)) return classify(response, '', provider, clock.now())
@@ -167,9 +164,13 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
       let refused: Refused | undefined
       for (;;) {
         let lease: Lease
+        const from = clock.now()
         try {
-          lease = await borrow(exchange)
+          const lent = scheduler.acquire(demandOf(exchange, maxWait - exchange.waited))
+          lease = lent instanceof Promise ? await lent : lent
+          exchange.waited += clock.now() - from
         } catch (error) {
+          exchange.waited += clock.now() - from
           return withoutKey(exchange, error, refused)
         }
         const keyId = lease.key.id

@@ -41,7 +41,8 @@ export class Learner {
   readonly #lessons: Lessons
   readonly #start: GentleStart
   readonly #hidden: HiddenLimit
-  readonly #windows = new Map<string, ToldWindow>()
+  /** Made with the first of them. */
+  #windows: Map<string, ToldWindow> | undefined
   readonly #changed: (meters: readonly Meter[]) => void
   #hiddenMeter: Meter | undefined
   #taken = 0
@@ -119,7 +120,7 @@ export class Learner {
 
   /** The reset by the server's clock is told to the second, and known more closely here. */
   #waitFor(spent: readonly LimitReading[], told: number | undefined, now: number): number {
-    const waits = spent.map(({ id }) => this.#windows.get(id)?.waitAt(now)).filter(wait => wait !== undefined)
+    const waits = spent.map(({ id }) => this.#windows?.get(id)?.waitAt(now)).filter(wait => wait !== undefined)
     const known = waits.length > 0 ? Math.max(...waits) : undefined
     if (told === undefined) return known ?? 0
     return known !== undefined && told > known && told - known <= 1_000 ? known : told
@@ -130,6 +131,7 @@ export class Learner {
     // It and those before it have been counted; those that were on its way with it, or were sent since, may be too.
     const ahead = this.#taken - ticket.answeredBefore - 1
     for (const reading of readings) {
+      this.#windows ??= new Map()
       let window = this.#windows.get(reading.id)
       if (!window) {
         if (this.#windows.size >= MOST_WINDOWS) continue
@@ -150,6 +152,6 @@ export class Learner {
   }
 
   #publish(): void {
-    this.#changed([...this.#windows.values(), ...(this.#hidden.meter ? [this.#hidden.meter] : [])])
+    this.#changed([...(this.#windows?.values() ?? []), ...(this.#hidden.meter ? [this.#hidden.meter] : [])])
   }
 }

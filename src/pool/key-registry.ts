@@ -180,7 +180,7 @@ export class KeyRegistry {
       // What the server has said holds on, whatever the limits are now.
       quota.cooldown = key.quota.cooldown
       quota.refusals = key.quota.refusals
-      for (const [name, part] of key.quota.parts) quota.parts.set(name, part)
+      quota.adoptParts(key.quota)
     }
     this.#keyring.update(key, () => {
       key.quota = quota

@@ -62,6 +62,7 @@ export class Lane {
   }
 }
 
+const NO_PARTS: ReadonlyMap<string, Lane> = new Map()
 /** How many idle parts of a quota are kept in mind; those that rest or are in use are kept as long as they are so. */
 const MOST_PARTS = 200
 
@@ -69,8 +70,8 @@ const MOST_PARTS = 200
 export class Quota<Key = unknown> extends Lane {
   readonly group: string | undefined
   readonly keys = new Set<Key>()
-  /** Parts with limits of their own: models, routes. */
-  readonly parts = new Map<string, Lane>()
+  /** Made with the first part: most quotas have none, and there may be very many quotas. */
+  #parts: Map<string, Lane> | undefined
   readonly #createPart: () => Limiter
 
   constructor(limiter: Limiter, group: string | undefined, createPart: () => Limiter) {
@@ -79,14 +80,25 @@ export class Quota<Key = unknown> extends Lane {
     this.#createPart = createPart
   }
 
+  /** Parts with limits of their own: models, routes. */
+  get parts(): ReadonlyMap<string, Lane> {
+    return this.#parts ?? NO_PARTS
+  }
+
+  /** Takes over the parts of another. */
+  adoptParts({ parts }: Quota<Key>): void {
+    if (parts.size > 0) this.#parts = new Map(parts)
+  }
+
   /** The part of this name, made if there is none; `undefined` for the whole. */
   part(name: string): Lane | undefined {
     if (name === '') return undefined
-    let part = this.parts.get(name)
+    this.#parts ??= new Map()
+    let part = this.#parts.get(name)
     if (part) return part
     part = new Lane(this.#createPart())
-    if (this.parts.size >= MOST_PARTS) this.#forgetIdle()
-    this.parts.set(name, part)
+    if (this.#parts.size >= MOST_PARTS) this.#forgetIdle()
+    this.#parts.set(name, part)
     return part
   }
 
@@ -103,6 +115,6 @@ export class Quota<Key = unknown> extends Lane {
       oldest = name
       at = part.takenAt
     }
-    if (oldest !== undefined) this.parts.delete(oldest)
+    if (oldest !== undefined) this.#parts?.delete(oldest)
   }
 }

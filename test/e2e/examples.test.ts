@@ -20,6 +20,7 @@ describe('the example', () => {
     ['events.ts', /team-a → team-b[\s\S]*old is out: invalid-key \(401\)/],
     ['several-windows.ts', /\n0 refused/],
     ['openai-sdk.ts', /key-1 → key-2: rate-limit\nHello, world!/],
+    ['more-sdks.ts', /Hello from Claude[\s\S]*Hello from GPT\nhello-from-github\n.*Hello from anywhere/],
     ['diagnosis.ts', /The declared limits are higher than the real ones/],
     ['service.ts', /served: \d+, busy: \d+/],
   ])('%s runs', async (script, expected) => {
