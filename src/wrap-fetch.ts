@@ -9,6 +9,7 @@ import type { Explanation } from './explanation.js'
 import { type Call, readCall } from './http/call.js'
 import { cancelBody } from './http/call-body.js'
 import type { Options } from './options.js'
+import { Overflow } from './overflow.js'
 import { createPool } from './pool/create-pool.js'
 import type { KeyPool } from './pool/key-pool.js'
 import { routes } from './pool/routes.js'
@@ -60,7 +61,7 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
   if (typeof fetch !== 'function') throw new InvalidOptionError('fetch', 'a fetch function', describe(fetch))
   const settings = resolveOptions(options)
   const clock = systemClock()
-  const engine = createPool(settings, clock)
+  const engine = createPool(settings, clock, () => overflow)
   const urls = routes(settings)
   const closing = new AbortController()
   const { send, urlOf, explainPooled } = composeLayers(fetch, settings, engine, clock, urls, runUnattended)
@@ -68,13 +69,14 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
   let whenIdle: (() => void)[] = []
 
   // A call may wait for long, and many may: what it was made of is not in here, and nothing is awaited that is there.
-  async function pooled(call: Call): Promise<Response> {
+  async function pooled(call: Call, since = clock.now()): Promise<Response> {
     if (call.signal?.aborted) {
       cancelBody(call.body, call.signal.reason)
       throw call.signal.reason
     }
     const total = startTotal(clock, settings.timeout.total, call.signal)
-    const exchange = newExchange(call, total.signal, clock.now())
+    const exchange = newExchange(call, total.signal, since)
+    exchange.waited = clock.now() - since
     try {
       const keys = keysAreThere(exchange)
       if (keys) await keys
@@ -86,12 +88,37 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
       tell(exchange, response.status, null)
       return response
     } catch (error) {
-      engine.counters.failed++
-      tell(exchange, null, error)
+      failed(exchange, error)
       throw error
     } finally {
       total.clear()
     }
+  }
+
+  function failed(exchange: Exchange, error: unknown): void {
+    engine.counters.failed++
+    tell(exchange, null, error)
+  }
+
+  const overflow: Overflow = new Overflow({
+    clock,
+    maxWait: settings.maxWait,
+    inLine: () => engine.scheduler.waiting,
+    enter: pooled,
+    givenUp(call, since) {
+      cancelBody(call.body, call.signal?.reason)
+      const exchange = newExchange(call, call.signal, since)
+      exchange.waited = clock.now() - since
+      failed(exchange, call.signal?.reason)
+    },
+  })
+
+  /** Whether a call is one of many that stand in one line, and far back: nothing but time decides when it is served. */
+  function isFarBack({ method, rank, signal }: Call): boolean {
+    if (!overflow.isNeeded || rank !== 1 || signal?.aborted || settings.timeout.total !== undefined) return false
+    if (settings.cache?.methods.has(method)) return false
+    const { traits } = engine
+    return settings.scope === 'key' && traits.costs().size === 0 && !traits.hasBaseUrls()
   }
 
   /** Waits for the first keys of a function: no longer than for any key, and not beyond an abort. `undefined`: they are there. */
@@ -181,7 +208,7 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
     } catch (error) {
       return Promise.reject(error)
     }
-    const answer = pooled(call)
+    const answer = isFarBack(call) ? overflow.join(call) : pooled(call)
     track(answer)
     return answer
   }
@@ -201,6 +228,7 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
   async function close(): Promise<void> {
     closing.abort(new KeypoolError('ERR_CLOSED', 'This fetch was closed.'))
     engine.close()
+    overflow.clear()
     while (underWay > 0) await new Promise<void>(resolve => whenIdle.push(resolve))
   }
 

@@ -66,8 +66,18 @@ export interface Traits {
 /** How many keys' causes an error or event lists at most. */
 const LISTED = 100
 
-/** Builds a pool: the parts know each other through small hosts only, and all events pass through one place. */
-export function createPool(settings: Settings, clock: Clock): Engine {
+/** Calls that wait elsewhere until the line is shorter. */
+export interface Beyond {
+  readonly size: number
+  admit(): void
+}
+
+/**
+ * Builds a pool: the parts know each other through small hosts only, and all events pass through one place.
+ *
+ * @param beyond - those that wait behind the line
+ */
+export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyond): Engine {
   const now = () => clock.now()
   const openBook = permitBooks()
   const transit = new Transit()
@@ -118,6 +128,7 @@ export function createPool(settings: Settings, clock: Clock): Engine {
       if (isHeard('key-near-exhaustion')) warnNear(key, part)
     },
     exhausted,
+    shortened: () => beyond?.().admit(),
   })
   const health = new Health(keyring, gates, blame, { now, random: Math.random, emit, changed: () => scheduler.serve() })
   const isParted = settings.scope !== 'key'
@@ -178,7 +189,7 @@ export function createPool(settings: Settings, clock: Clock): Engine {
   function stats(): PoolStats {
     let inFlight = 0
     for (const key of keyring.values()) inFlight += key.inFlight
-    return counters.snapshot(scheduler.waiting, inFlight)
+    return counters.snapshot(scheduler.waiting + (beyond?.().size ?? 0), inFlight)
   }
 
   function exhausted({ part, weigh }: Demand): KeyPoolExhaustedError {
@@ -238,7 +249,12 @@ export function createPool(settings: Settings, clock: Clock): Engine {
     habits,
     emit,
     lessons,
-    preview: previews({ keyring, gates, now, ahead: rank => scheduler.ahead(rank) }),
+    preview: previews({
+      keyring,
+      gates,
+      now,
+      ahead: rank => scheduler.ahead(rank) + (rank === 0 ? 0 : (beyond?.().size ?? 0)),
+    }),
     authoriser,
     strip,
     publicUrlOf,

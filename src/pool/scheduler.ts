@@ -17,6 +17,8 @@ export interface SchedulerHost {
   taken(key: PooledKey, part: string): void
   /** The error of a request that found no key: its deadline has passed, or nothing can come before it. */
   exhausted(demand: Demand): Error
+  /** The line has grown shorter. */
+  shortened?(): void
 }
 
 /**
@@ -91,6 +93,7 @@ export class Scheduler {
       this.#serving = false
     }
     this.#arm()
+    this.#host.shortened?.()
   }
 
   /** Sends everyone in line away, and whoever comes later. */
@@ -205,6 +208,7 @@ export class Scheduler {
     this.#keyring.undefer()
     if (this.#queue.size === 0) this.#disarm()
     else this.serve()
+    this.#host.shortened?.()
   }
 
   #arm(): void {
