@@ -8,24 +8,31 @@ export class AbortWatch {
 
   /** Calls `callback` when the signal aborts, which it has not yet; returns the function that takes it away again. */
   on(signal: AbortSignal, callback: () => void): () => void {
+    this.add(signal, callback)
+    return () => this.remove(signal, callback)
+  }
+
+  /** The same, to be taken away by `remove`: where there may be very many. */
+  add(signal: AbortSignal, callback: () => void): void {
     let watched = this.#watched.get(signal)
     if (!watched) {
       const callbacks = new Set<() => void>()
       const listener = () => {
-        this.#watched.delete(signal)
+        // One may take another away: that one is not called any more.
         for (const each of callbacks) each()
+        this.#watched.delete(signal)
       }
       watched = { callbacks, listener }
       this.#watched.set(signal, watched)
       signal.addEventListener('abort', listener, { once: true })
     }
-    const { callbacks, listener } = watched
-    callbacks.add(callback)
-    return () => {
-      callbacks.delete(callback)
-      if (callbacks.size > 0 || this.#watched.get(signal)?.listener !== listener) return
-      this.#watched.delete(signal)
-      signal.removeEventListener('abort', listener)
-    }
+    watched.callbacks.add(callback)
+  }
+
+  remove(signal: AbortSignal, callback: () => void): void {
+    const watched = this.#watched.get(signal)
+    if (!watched?.callbacks.delete(callback) || watched.callbacks.size > 0) return
+    this.#watched.delete(signal)
+    signal.removeEventListener('abort', watched.listener)
   }
 }

@@ -22,7 +22,8 @@ class Waiting implements ListItem<Waiting> {
   readonly since: number
   readonly resolve: (response: Promise<Response>) => void
   readonly reject: (reason: unknown) => void
-  unwatch: (() => void) | undefined
+  /** What is called when its signal aborts. */
+  aborted: (() => void) | undefined
   list: LinkedList<Waiting> | undefined
   before: Waiting | undefined
   after: Waiting | undefined
@@ -71,7 +72,10 @@ export class Overflow {
     return new Promise((resolve, reject) => {
       const { clock } = this.#host
       const waiting = new Waiting(call, clock.now(), resolve, reject)
-      if (call.signal) waiting.unwatch = clock.aborts.on(call.signal, () => this.#giveUp(waiting))
+      if (call.signal) {
+        waiting.aborted = () => this.#giveUp(waiting)
+        clock.aborts.add(call.signal, waiting.aborted)
+      }
       this.#waiting.append(waiting)
       if (!this.#disarm) this.#arm()
     })
@@ -108,7 +112,8 @@ export class Overflow {
 
   #leave(waiting: Waiting): void {
     this.#waiting.remove(waiting)
-    waiting.unwatch?.()
+    const { call, aborted } = waiting
+    if (aborted) this.#host.clock.aborts.remove(call.signal!, aborted)
     if (this.#waiting.size > 0) return
     this.#disarm?.()
     this.#disarm = undefined

@@ -104,7 +104,7 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
     clock,
     maxWait: settings.maxWait,
     inLine: () => engine.scheduler.waiting,
-    enter: pooled,
+    enter: (call, since) => track(pooled(call, since)),
     givenUp(call, since) {
       cancelBody(call.body, call.signal?.reason)
       const exchange = newExchange(call, call.signal, since)
@@ -172,9 +172,11 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
     })
   }
 
-  function track(work: Promise<unknown>): void {
+  /** Lets `close` wait for it. */
+  function track<Value>(work: Promise<Value>): Promise<Value> {
     underWay++
     work.then(ended, ended)
+    return work
   }
 
   function ended(): void {
@@ -208,9 +210,7 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
     } catch (error) {
       return Promise.reject(error)
     }
-    const answer = isFarBack(call) ? overflow.join(call) : pooled(call)
-    track(answer)
-    return answer
+    return isFarBack(call) ? overflow.join(call) : track(pooled(call))
   }
 
   async function explain(input: RequestInfo | URL, init?: RequestInit): Promise<Explanation> {

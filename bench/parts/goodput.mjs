@@ -61,7 +61,6 @@ const WAYS = {
   'ky with hooks': ({ url }) => {
     let turn = 0
     const api = ky.create({
-      throwHttpErrors: false,
       retry: { limit: RETRIES, statusCodes: [401, 429, 503], afterStatusCodes: [429, 503], backoffLimit: 2_000 },
       timeout: false,
       hooks: {

@@ -24,10 +24,10 @@ export interface Flight {
 /** Lets equal requests wait for the first of them. */
 export class SingleFlight {
   readonly #clock: Clock
-  readonly #flights = new Map<string, { key: string; waiting: number; outdated: boolean; landed: Promise<Landing> }>()
-  readonly #own = new WeakMap<Flight, object>()
-  /** Also those that nobody can join any more. */
-  readonly #underWay = new Map<string, Set<{ outdated: boolean }>>()
+  /** Those that can be joined, by what equal calls have in common. */
+  readonly #open = new Map<string, UnderWay>()
+  /** All of them by what they bring, also those that nobody can join any more. */
+  readonly #underWay = new Map<string, Set<UnderWay>>()
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -35,53 +35,80 @@ export class SingleFlight {
 
   /** What comes of an equal request on its way; `undefined` if there is none. @throws the signal's reason */
   async join(name: string, signal: AbortSignal | undefined): Promise<Landing | undefined> {
-    const flight = this.#flights.get(name)
+    const flight = this.#open.get(name)
     if (!flight) return undefined
     flight.waiting++
     try {
-      return await abortable(this.#clock, flight.landed, signal)
+      return await abortable(this.#clock, flight.landed(), signal)
     } finally {
       flight.waiting--
     }
   }
 
   isUnderWay(name: string): boolean {
-    return this.#flights.has(name)
+    return this.#open.has(name)
   }
 
   /** Announces a request; others may join until it lands. */
   start(name: string, key: string): Flight {
-    let land!: (landing: Landing) => void
-    const landed = new Promise<Landing>(resolve => {
-      land = resolve
-    })
-    const flight = { key, waiting: 0, outdated: false, landed }
-    this.#flights.set(name, flight)
-    const underWay = this.#underWay.get(key) ?? new Set()
-    this.#underWay.set(key, underWay.add(flight))
-    const announced: Flight = {
-      get waiting() {
-        return flight.waiting
-      },
-      get outdated() {
-        return flight.outdated
-      },
-      land: landing => {
-        if (this.#flights.get(name) === flight) this.#flights.delete(name)
-        underWay.delete(flight)
-        if (underWay.size === 0) this.#underWay.delete(key)
-        land(flight.outdated && landing.kind === 'shared' ? { kind: 'unshared' } : landing)
-      },
-    }
-    this.#own.set(announced, flight)
-    return announced
+    const flight = new UnderWay(name, key, landed => this.#landed(landed))
+    this.#open.set(name, flight)
+    const others = this.#underWay.get(key)
+    if (others) others.add(flight)
+    else this.#underWay.set(key, new Set([flight]))
+    return flight
   }
 
   /** What is on its way to this key, but for `own`, is out of date before it arrives: nobody joins it any more, and it is not stored. */
   forget(key: string, own?: Flight): void {
-    for (const flight of this.#underWay.get(key) ?? []) if (this.#own.get(own!) !== flight) flight.outdated = true
-    for (const [name, flight] of this.#flights) {
-      if (flight.key === key && this.#own.get(own!) !== flight) this.#flights.delete(name)
+    for (const flight of this.#underWay.get(key) ?? []) {
+      if (flight === own) continue
+      flight.outdated = true
+      this.#close(flight)
     }
+  }
+
+  #landed(flight: UnderWay): void {
+    this.#close(flight)
+    const all = this.#underWay.get(flight.key)
+    all?.delete(flight)
+    if (all?.size === 0) this.#underWay.delete(flight.key)
+  }
+
+  #close(flight: UnderWay): void {
+    if (this.#open.get(flight.name) === flight) this.#open.delete(flight.name)
+  }
+}
+
+class UnderWay implements Flight {
+  readonly name: string
+  readonly key: string
+  waiting = 0
+  outdated = false
+  readonly #onLanding: (flight: UnderWay) => void
+  #landing: Landing | undefined
+  #landed: Promise<Landing> | undefined
+  #resolve: ((landing: Landing) => void) | undefined
+
+  constructor(name: string, key: string, onLanding: (flight: UnderWay) => void) {
+    this.name = name
+    this.key = key
+    this.#onLanding = onLanding
+  }
+
+  /** What comes of it: a promise only for those who ask. */
+  landed(): Promise<Landing> {
+    this.#landed ??= new Promise(resolve => {
+      this.#resolve = resolve
+      if (this.#landing) resolve(this.#landing)
+    })
+    return this.#landed
+  }
+
+  land(landing: Landing): void {
+    if (this.#landing) return
+    this.#landing = this.outdated && landing.kind === 'shared' ? { kind: 'unshared' } : landing
+    this.#resolve?.(this.#landing)
+    this.#onLanding(this)
   }
 }
