@@ -1,5 +1,6 @@
 import { type CacheEntry, type CacheRecord, wrapFetch } from 'fetch-keypool'
 import { describe, expect, it } from 'vitest'
+import { recordEvents } from '../helpers/events.js'
 import { loopback, type Received, type Reply } from '../helpers/loopback.js'
 
 const pause = (milliseconds: number) => new Promise(resolve => setTimeout(resolve, milliseconds))
@@ -183,14 +184,17 @@ describe('equal calls at once', () => {
     const { fetch, server } = await caching(() => response => void response.write('on and on'), {
       limits: { concurrency: 1 },
       keys: ['a'],
-      maxWait: 100,
+      maxWait: 400,
     })
+    const events = recordEvents(fetch)
     const held = await fetch(`${server.url}/held`)
     const errors = await Promise.all(
       Array.from({ length: 5 }, () => fetch(`${server.url}/x`).catch((error: { code?: string }) => error.code)),
     )
     expect(new Set(errors)).toEqual(new Set(['ERR_POOL_EXHAUSTED']))
-    expect(fetch.pool.stats().waits.max).toBeLessThan(1_000)
+    // One after the other they would have waited five times as long.
+    const waited = events.of('request-finished').map(event => event.waited)
+    expect(Math.max(...waited) / 400).toBeLessThan(3)
     await held.body!.cancel()
   })
 
