@@ -15,7 +15,7 @@ export interface Judged {
 
 /** Statuses that a cache which implements `must-understand` understands (RFC 9110 section 15, RFC 9111 section 5.2.2.3). */
 const UNDERSTOOD: ReadonlySet<number> = new Set([
-  200, 203, 204, 300, 301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 410, 414, 429, 500, 501, 502, 503, 504,
+  200, 203, 204, 300, 301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 410, 414, 500, 501, 502, 503, 504,
 ])
 
 /** About one request at one time: no cache may store them (RFC 6585 sections 3 to 6). */

@@ -5,7 +5,7 @@ import { invalidations, isSafe } from '../cache/invalidate.js'
 import type { CachedPlan, CachePlan } from '../cache/plan.js'
 import type { Provenance, ResponseCache } from '../cache/response-cache.js'
 import { conditionsFor, decideReuse, mayServeStale } from '../cache/reuse.js'
-import type { SingleFlight } from '../cache/single-flight.js'
+import type { Landing, SingleFlight } from '../cache/single-flight.js'
 import type { Tenants } from '../cache/tenants.js'
 import { abortable, type Clock } from '../clock.js'
 import { KeypoolError } from '../errors.js'
@@ -57,7 +57,7 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
         }
         return await cache.keep(response, from, flight)
       } catch (error) {
-        flight.land(exchange.signal?.aborted ? { kind: 'aborted' } : { kind: 'failed' })
+        flight.land(fallen(exchange))
         throw error
       }
     }
@@ -99,7 +99,7 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
         missed(exchange.call, 'changed')
         return await cache.keep(response, from, flight)
       } catch (error) {
-        flight.land(exchange.signal?.aborted ? { kind: 'aborted' } : { kind: 'failed' })
+        flight.land(fallen(exchange))
         return fallBack(exchange, planned, entry, error)
       }
     }
@@ -290,4 +290,9 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
       return change(exchange)
     }
   }
+}
+
+/** How a flight ends that brought no response: where its own caller gave up, the next who waits may try for all. */
+function fallen(exchange: Exchange): Landing {
+  return exchange.signal?.aborted ? { kind: 'aborted' } : { kind: 'failed' }
 }
