@@ -11,7 +11,7 @@ const core = { ...shared, entry: { index: 'src/index.ts' }, platform: 'neutral' 
 const subpaths = {
   ...shared,
   tsconfig: 'tsconfig.subpaths.json',
-  entry: { keyv: 'src/keyv/index.ts' },
+  entry: { keyv: 'src/keyv/index.ts', redis: 'src/redis/index.ts' },
   platform: 'node',
 } as const
 

@@ -69,9 +69,10 @@ export function composeLayers(
   const named = (url: string) => (engine.registry.isValueIn(url) ? urlOf({ url }) : strip(url))
   const keys = cacheKeys(named, authHeader)
   const { store, maxBytes, maxEntries, maxBodyBytes, ...defaults } = settings.cache
+  const createMemory = () => memoryStore({ maxBytes, maxEntries, now })
   const tenants = settings.cache.tenants === 'pool' ? ONE_TENANT : groupTenants(engine, demandFor, now)
   const cache = new ResponseCache({
-    store: store ?? memoryStore({ maxBytes, maxEntries, now }),
+    store: store ?? engine.membership?.cacheStore(createMemory) ?? createMemory(),
     ...{ keys, tenants, defaults, maxBodyBytes, clock },
     scrub: (text, keyId) => engine.registry.scrub(text, keyId),
     storeFailed: () => {

@@ -17,6 +17,8 @@ export interface KeyExhaustedEvent {
   /** The model, route or resource that it covers; `null`: all that the key may ask. */
   readonly part: string | null
   readonly status: number
+  /** There where it was another process that was refused: see `sharing`. */
+  readonly elsewhere?: true
 }
 
 /** Little is left of one of a key's limits, declared or learnt, or it will be dry before its window ends. */
@@ -44,6 +46,8 @@ export interface KeyRecoveredEvent {
   readonly part: string | null
   /** How long it was away, in milliseconds. */
   readonly downFor: number
+  /** There where it was another process that found out: see `sharing`. */
+  readonly elsewhere?: true
 }
 
 /** Someone must act: a key was refused as invalid, has expired, or was disabled by the program. */
@@ -54,6 +58,8 @@ export interface KeyDisabledEvent {
   readonly status: number | null
   /** When one request will be tried with it all the same; `null`: never by itself. */
   readonly probeAt: Date | null
+  /** There where it was another process that met it: see `sharing`. */
+  readonly elsewhere?: true
 }
 
 /** A request that was refused with one key goes on with another. */
@@ -125,6 +131,21 @@ export interface CacheMissedEvent {
   readonly why: 'absent' | 'stale' | 'bypassed' | 'changed'
 }
 
+/** What is shared with other processes can't be reached: this one goes on with its part of each limit. */
+export interface SharingDegradedEvent {
+  /** What went wrong. */
+  readonly error: string
+  /** How many processes there were when it was last known: each keeps to its part of what they share. */
+  readonly processes: number
+}
+
+/** What is shared with other processes can be reached again. */
+export interface SharingRestoredEvent {
+  /** For how long it could not, in milliseconds. */
+  readonly downFor: number
+  readonly processes: number
+}
+
 /** Every event with its payload: plain objects, safe to log, dates as `Date`. */
 export interface KeyPoolEvents {
   'key-exhausted': (event: KeyExhaustedEvent) => void
@@ -137,6 +158,8 @@ export interface KeyPoolEvents {
   'request-finished': (event: RequestFinishedEvent) => void
   'cache-hit': (event: CacheHitEvent) => void
   'cache-missed': (event: CacheMissedEvent) => void
+  'sharing-degraded': (event: SharingDegradedEvent) => void
+  'sharing-restored': (event: SharingRestoredEvent) => void
 }
 
 /**

@@ -24,6 +24,8 @@ export type {
   RefusalScope,
   RequestFinishedEvent,
   RequestRetriedEvent,
+  SharingDegradedEvent,
+  SharingRestoredEvent,
 } from './events.js'
 export type { Explanation } from './explanation.js'
 export type { KeyStats, PoolStats } from './insight/counters.js'
@@ -46,6 +48,7 @@ export type {
   StrategyName,
 } from './options.js'
 export { KeyPool } from './pool/key-pool.js'
+export type { Sharing } from './sharing.js'
 export type { BodyFacts } from './signals/body-facts.js'
 export type {
   LimitedBy,

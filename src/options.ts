@@ -2,6 +2,7 @@ import type { Auth } from './auth.js'
 import type { CacheStore } from './cache/cache-store.js'
 import type { Duration } from './duration.js'
 import type { KeySnapshot } from './key-snapshot.js'
+import type { Sharing } from './sharing.js'
 import type { LimitedBy, Provider } from './signals/provider.js'
 import type { ProviderName } from './signals/providers/index.js'
 
@@ -56,6 +57,12 @@ export interface Options {
   alert?: AlertOptions | undefined
   /** Is told of every event, at a level that fits: exhausted keys as warnings, disabled ones as errors, requests as debug. @default none */
   logger?: Logger | undefined
+  /**
+   * Keeps the limits, the state of the keys and the cache together with other processes that use the same keys.
+   * @default none: this process is the only one
+   * @example redisSharing({ client: new Redis(url) }) // of 'fetch-keypool/redis'
+   */
+  sharing?: Sharing | undefined
 }
 
 /** When `key-near-exhaustion` is told. */

@@ -17,6 +17,7 @@ import { check } from './schema/check.js'
 import { keySchema, keysSchema, optionsSchema } from './schema/options-schema.js'
 import { UNSENDABLE } from './schema/parts.js'
 import { Secret } from './secret.js'
+import type { Sharing } from './sharing.js'
 import type { LimitedBy, Provider } from './signals/provider.js'
 import { PROVIDERS, type ProviderName } from './signals/providers/index.js'
 
@@ -39,6 +40,7 @@ export interface Settings {
   readonly keys: KeySource
   readonly alert: AlertSettings
   readonly logger: Logger | undefined
+  readonly sharing: Sharing | undefined
 }
 
 export interface AlertSettings {
@@ -123,6 +125,7 @@ export function resolveOptions(options: Options): Settings {
     timeout?: number | { attempt?: number; total?: number }
     alert?: { remaining?: number[]; ahead?: number; quiet?: number }
     logger?: Logger
+    sharing?: Sharing
   }
   const named: Provider | undefined = typeof given.provider === 'string' ? PROVIDERS[given.provider] : given.provider
   const scope = given.scope ?? named?.scope ?? 'key'
@@ -158,6 +161,7 @@ export function resolveOptions(options: Options): Settings {
       quiet: given.alert?.quiet ?? 60_000,
     },
     logger: given.logger,
+    sharing: given.sharing,
   }
 }
 

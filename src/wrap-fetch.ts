@@ -230,6 +230,7 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
     engine.close()
     overflow.clear()
     while (underWay > 0) await new Promise<void>(resolve => whenIdle.push(resolve))
+    await engine.membership?.close()
   }
 
   Object.defineProperty(wrapped, 'name', { value: 'fetch', configurable: true })

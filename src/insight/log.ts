@@ -40,6 +40,11 @@ const LINES: { readonly [Each in Name]: readonly [Level, (event: Payload<Each>) 
   ],
   'cache-hit': ['debug', ({ method, url, how }) => `${method} ${url}: from the cache (${how})`],
   'cache-missed': ['debug', ({ method, url, why }) => `${method} ${url}: not from the cache (${why})`],
+  'sharing-degraded': [
+    'warn',
+    ({ error, processes }) => `Sharing is interrupted (${error}): going on with 1 / ${processes} of each limit`,
+  ],
+  'sharing-restored': ['info', ({ downFor }) => `Sharing works again after ${seconds(downFor)}`],
 }
 
 /** Tells a logger of events. `undefined` for those whose level it says it doesn't write. */

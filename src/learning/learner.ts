@@ -3,23 +3,8 @@ import type { OpenBook } from '../limiter/permit-book.js'
 import type { LimitReading } from '../signals/limit-fields.js'
 import { GentleStart } from './gentle-start.js'
 import { HiddenLimit } from './hidden-limit.js'
-import { ServerClock } from './server-clock.js'
-import { type FieldMeaning, ToldWindow } from './told-window.js'
-
-/** What is learnt once for all keys of a pool: the server's clock, and how it means its fields. */
-export class Lessons {
-  readonly clock = new ServerClock()
-  readonly #meanings = new Map<string, FieldMeaning>()
-
-  meaningOf(id: string): FieldMeaning {
-    let meaning = this.#meanings.get(id)
-    if (!meaning) {
-      meaning = { resets: 'unknown', gradual: 'unknown', honest: 'unknown' }
-      this.#meanings.set(id, meaning)
-    }
-    return meaning
-  }
-}
+import type { Lessons } from './lessons.js'
+import { ToldWindow } from './told-window.js'
 
 /** A request that is on its way, as the learner knows it. */
 export interface Ticket {
@@ -135,7 +120,7 @@ export class Learner {
       let window = this.#windows.get(reading.id)
       if (!window) {
         if (this.#windows.size >= MOST_WINDOWS) continue
-        window = new ToldWindow(reading, this.#lessons.meaningOf(reading.id), this.#lessons.clock, now)
+        window = new ToldWindow(reading, this.#lessons.meaningOf(reading.id), this.#lessons, now)
         this.#windows.set(reading.id, window)
         // Fields that say how much is left make holding back needless.
         if (reading.unit === 'requests') this.#start.open()

@@ -1,16 +1,6 @@
 import type { Meter } from '../limiter/meter.js'
 import type { LimitReading } from '../signals/limit-fields.js'
-import type { ServerClock } from './server-clock.js'
-
-/** What was found out about how a service means its fields: the same for all keys. */
-export interface FieldMeaning {
-  /** What is there again at a reset: all of the limit, as with fixed windows, or some of it. */
-  resets: 'unknown' | 'all' | 'some'
-  /** Whether more becomes available bit by bit before the reset, as with buckets; `testing`: one request is finding out. */
-  gradual: 'unknown' | 'testing' | 'yes' | 'no'
-  /** Whether nothing passes when nothing remains: `no` after requests have passed all the same. */
-  honest: 'unknown' | 'yes' | 'no'
-}
+import type { FieldMeaning, Lessons } from './lessons.js'
 
 /** A moment, as exactly as it is known, by our clock. */
 interface Interval {
@@ -53,7 +43,7 @@ export class ToldWindow implements Meter {
   limit: number
   per: number | undefined
   readonly #meaning: FieldMeaning
-  readonly #clock: ServerClock
+  readonly #lessons: Pick<Lessons, 'clock' | 'crew'>
   #left: number
   /** Where the window's length is known: what comes back when, the earliest first. */
   #returns: { at: number; weight: number }[] = []
@@ -81,12 +71,12 @@ export class ToldWindow implements Meter {
   #average = 1
   #last: { readonly remaining: number; readonly answered: number } | undefined
 
-  constructor(reading: LimitReading, meaning: FieldMeaning, clock: ServerClock, now: number) {
+  constructor(reading: LimitReading, meaning: FieldMeaning, lessons: Pick<Lessons, 'clock' | 'crew'>, now: number) {
     this.unit = reading.unit
     this.limit = reading.limit ?? Number.POSITIVE_INFINITY
     this.per = reading.per
     this.#meaning = meaning
-    this.#clock = clock
+    this.#lessons = lessons
     this.#left = 0
     this.#newsAt = now
     this.#flowAt = now
@@ -168,7 +158,7 @@ export class ToldWindow implements Meter {
     this.#newsAt = now
     const isFirst = this.#last === undefined
     this.#weigh(reading.remaining, answered)
-    const certain = Math.max(0, reading.remaining - ahead * this.weightOf())
+    const certain = this.#partOf(Math.max(0, reading.remaining - ahead * this.weightOf()))
     this.#readReset(reading, ahead, now)
     if (sentAt >= this.#testedAt && this.#meaning.gradual === 'testing') {
       this.#meaning.gradual = passed ? 'yes' : 'no'
@@ -197,6 +187,15 @@ export class ToldWindow implements Meter {
       this.#left = certain
     }
     this.#readFlow(reading, now)
+  }
+
+  /** Others read the same of their own answers: each may count on its part. */
+  #partOf(remaining: number): number {
+    const { size, rank } = this.#lessons.crew
+    if (size <= 1) return remaining
+    const each = this.weightOf()
+    const part = remaining / size
+    return part < each && remaining >= each * (rank + 1) ? each : part
   }
 
   /** How long until it is worth to ask again, in milliseconds; `undefined` where that is not known. */
@@ -256,7 +255,7 @@ export class ToldWindow implements Meter {
     this.#resetPassed = certain
     if (certain && this.#meaning.resets === 'all' && Number.isFinite(this.limit)) {
       // A bucket that would have been full by now has been drawn on since that was said.
-      this.#left = Math.max(this.#left, this.limit - (this.#isUntilFull ? this.#since : 0))
+      this.#left = Math.max(this.#left, this.#partOf(this.limit) - (this.#isUntilFull ? this.#since : 0))
       this.#returns = []
     } else if (this.#left < this.weightOf()) this.#left = this.weightOf()
   }
@@ -292,7 +291,7 @@ export class ToldWindow implements Meter {
 
   #intervalOf(reset: NonNullable<LimitReading['reset']>, now: number): Interval {
     if (reset.kind === 'moment') {
-      const byServer = this.#clock.toLocal(reset.at)
+      const byServer = this.#lessons.clock.toLocal(reset.at)
       // A `Date` that is far off, beside a moment that is not: whichever comes sooner, as it is found out if that was wrong.
       const isFarOff = reset.at > now && reset.at < byServer.earliest - FAR_OFF
       return isFarOff ? { earliest: reset.at, latest: reset.at } : byServer

@@ -1,5 +1,5 @@
 import { endOfCalendarWindow } from '../calendar.js'
-import type { WindowSettings } from './meter.js'
+import { type LimitShape, orMore, type WindowSettings } from './meter.js'
 import type { OpenBook } from './permit-book.js'
 import { WindowMeter } from './window-meter.js'
 
@@ -17,7 +17,9 @@ export class CalendarWindow extends WindowMeter<'day' | 'month'> {
 
   availableAt(weight: number, now: number): number {
     this.#refill(now)
-    return this.book.reservoir >= weight ? now : this.#endsAt
+    if (this.book.reservoir >= weight) return now
+    // Too small an allotment is no matter of time.
+    return orMore(weight <= this.allotted ? this.#endsAt : Number.POSITIVE_INFINITY, this, now)
   }
 
   take(weight: number, now: number): void {
@@ -36,13 +38,13 @@ export class CalendarWindow extends WindowMeter<'day' | 'month'> {
     this.#refill(now)
     // Counted before midnight, it is no matter of today.
     if (this.#endsAt !== endsAt || at >= endsAt) return
-    this.book.reservoir = Math.min(this.limit, this.book.reservoir - (actual - reserved))
+    this.book.reservoir = Math.min(this.allotted, this.book.reservoir - (actual - reserved))
   }
 
   undo(weight: number): void {
     this.#unconfirmed -= weight
     this.book.free(weight)
-    this.book.reservoir = Math.min(this.limit, this.book.reservoir + weight)
+    this.book.reservoir = Math.min(this.allotted, this.book.reservoir + weight)
   }
 
   endsAt(now: number): number {
@@ -52,13 +54,21 @@ export class CalendarWindow extends WindowMeter<'day' | 'month'> {
 
   remaining(now: number): number {
     this.#refill(now)
-    return this.book.reservoir
+    return Math.max(0, this.book.reservoir) + this.elsewhere
+  }
+
+  override backAt(now: number): number | undefined {
+    return this.endsAt(now)
+  }
+
+  get shape(): LimitShape {
+    return { kind: 'calendar', unit: this.unit, units: this.limit, flow: 0, per: undefined }
   }
 
   #refill(now: number): void {
     if (now < this.#endsAt) return
     this.#endsAt = endOfCalendarWindow(now, this.per, this.#timeZone)
     // What left before midnight may be counted after it.
-    this.book.reservoir = this.limit - this.#unconfirmed
+    this.book.reservoir = this.allotted - this.#unconfirmed
   }
 }

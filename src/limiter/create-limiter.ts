@@ -1,8 +1,9 @@
-import { Learner, type Lessons } from '../learning/learner.js'
+import { Learner } from '../learning/learner.js'
+import type { Lessons } from '../learning/lessons.js'
 import { CalendarWindow } from './calendar-window.js'
 import { Concurrency } from './concurrency.js'
 import { Limiter, type LimiterHost } from './limiter.js'
-import type { Meter } from './meter.js'
+import type { SharedMeter } from './meter.js'
 import type { OpenBook } from './permit-book.js'
 import { SlidingWindow } from './sliding-window.js'
 import { TokenBucket } from './token-bucket.js'
@@ -39,7 +40,7 @@ export function createLimiter(
   return new Limiter(declared, host, changed => new Learner(openBook, lessons, known, changed))
 }
 
-function createMeter(limit: ResolvedLimit, openBook: OpenBook, now: number): Meter {
+function createMeter(limit: ResolvedLimit, openBook: OpenBook, now: number): SharedMeter {
   switch (limit.kind) {
     case 'concurrency':
       return new Concurrency(openBook, limit.limit)

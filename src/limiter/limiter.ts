@@ -1,7 +1,7 @@
 import type { Learner, Ticket } from '../learning/learner.js'
 import type { LimitReading } from '../signals/limit-fields.js'
 import type { Departing } from './departures.js'
-import type { Meter } from './meter.js'
+import type { Meter, SharedMeter } from './meter.js'
 import type { Transit } from './transit.js'
 
 /** What a request weighs: one request, and so many tokens as each limit's own `cost` says. */
@@ -52,7 +52,8 @@ export interface LimiterHost {
  * a request is taken as counted when it has been gone for `slack`, so that a slow API's limits are used in full.
  */
 export class Limiter {
-  readonly #declared: readonly Meter[]
+  /** The limits that the user has declared. */
+  readonly declared: readonly SharedMeter[]
   readonly #host: LimiterHost
   readonly #learner: Learner
   #meters: readonly Meter[]
@@ -62,8 +63,8 @@ export class Limiter {
   #oldest: LimiterPermit | undefined
   #newest: LimiterPermit | undefined
 
-  constructor(declared: readonly Meter[], host: LimiterHost, createLearner: CreateLearner) {
-    this.#declared = declared
+  constructor(declared: readonly SharedMeter[], host: LimiterHost, createLearner: CreateLearner) {
+    this.declared = declared
     this.#host = host
     this.#meters = declared
     this.#learner = createLearner(learnt => {
@@ -100,13 +101,13 @@ export class Limiter {
   /** The limits with what is left of each now. */
   read(now: number): { readonly meter: Meter; readonly remaining: number; readonly learnt: boolean }[] {
     this.#confirmGone(now)
-    const { length } = this.#declared
+    const { length } = this.declared
     return this.#meters.map((meter, index) => ({ meter, remaining: meter.remaining(now), learnt: index >= length }))
   }
 
   /** Whether a request of this weight could ever pass. */
   couldPass(weigh: Weigh): boolean {
-    return this.#declared.every(meter => weigh(meter) <= meter.capacity)
+    return this.declared.every(meter => weigh(meter) <= meter.capacity)
   }
 
   /** Takes a permit if there is one now. */
@@ -134,7 +135,7 @@ export class Limiter {
   passed({ ticket }: LimiterPermit, readings: readonly LimitReading[]): void {
     this.#learner.passed(ticket, readings, this.#host.now())
     // Else the end of the request, which is there too, tells of the change.
-    if (this.#declared.some(({ unit }) => unit === 'concurrency')) this.#host.changed()
+    if (this.declared.some(({ unit }) => unit === 'concurrency')) this.#host.changed()
   }
 
   /** @internal */

@@ -39,6 +39,49 @@ export interface Meter {
   remaining(now: number): number
 }
 
+/** What a limit is, in the words in which processes tell each other of it. */
+export interface LimitShape {
+  readonly kind: 'window' | 'bucket' | 'calendar' | 'concurrency'
+  readonly unit: 'requests' | 'tokens' | 'concurrency'
+  /** How many units there are in all: of a bucket its size, else the limit. */
+  readonly units: number
+  /** Units that flow into a bucket in each millisecond; 0 for what is no bucket. */
+  readonly flow: number
+  /** For how long a unit that was used is gone, in milliseconds; `undefined`: till the calendar's window ends. */
+  readonly per: number | undefined
+}
+
+/**
+ * A meter of which this process may hold a part only, its allotment, while other processes hold the rest. It begins
+ * with all of it.
+ *
+ * An allotment that shrinks takes free units first; those in use are `held` until they come back.
+ */
+export interface SharedMeter extends Meter {
+  readonly shape: LimitShape
+  readonly allotted: number
+  /** The parts of the limit that are free in other processes, or nowhere in use: what `remaining` counts with its own. */
+  elsewhere: number
+  /** From when on more may be had of the others; `Infinity`: never, as with all of the limit at hand. */
+  moreAt: number
+  /** Holds so many units from now on; `content`: how full those are that a bucket has got on top. */
+  allot(units: number, content: number, now: number): void
+  /** The units that nobody else may have now: the allotment, and what is in use beyond it. */
+  held(now: number): number
+  /** The units that are in use. */
+  inUse(now: number): number
+  /** When the first of those that are in use comes back; `undefined`: at any moment, or none is. */
+  backAt(now: number): number | undefined
+}
+
+/** Whether there is more to be had of others is looked for so often while requests wait, in milliseconds. */
+const LOOK = 100
+
+/** When to ask again, where what is missing may come from other processes before it comes back here. */
+export function orMore(at: number, { moreAt }: Pick<SharedMeter, 'moreAt'>, now: number): number {
+  return moreAt === Number.POSITIVE_INFINITY ? at : Math.min(at, Math.max(moreAt, now + LOOK))
+}
+
 /** What a meter of a window is made of. */
 export interface WindowSettings<Per> {
   readonly unit: 'requests' | 'tokens'

@@ -1,4 +1,4 @@
-import type { WindowSettings } from './meter.js'
+import { type LimitShape, orMore, type WindowSettings } from './meter.js'
 import type { OpenBook } from './permit-book.js'
 import { WindowMeter } from './window-meter.js'
 
@@ -28,9 +28,9 @@ export class SlidingWindow extends WindowMeter<number> {
     for (let index = this.#first; index < this.#returns.length; index++) {
       const { at, weight: returned } = this.#returns[index]!
       left += returned
-      if (left >= weight) return at
+      if (left >= weight) return orMore(at, this, now)
     }
-    return nextConfirm + this.per
+    return orMore(nextConfirm + this.per, this, now)
   }
 
   take(weight: number, now: number): void {
@@ -71,7 +71,16 @@ export class SlidingWindow extends WindowMeter<number> {
 
   remaining(now: number): number {
     this.#refill(now)
-    return this.book.reservoir
+    return Math.max(0, this.book.reservoir) + this.elsewhere
+  }
+
+  override backAt(now: number): number | undefined {
+    this.#refill(now)
+    return this.#returns[this.#first]?.at ?? (this.inUse(now) > 0 ? now + this.per : undefined)
+  }
+
+  get shape(): LimitShape {
+    return { kind: 'window', unit: this.unit, units: this.limit, flow: 0, per: this.per }
   }
 
   /** Lets all that is left come back bit by bit, over `span` from `from` on: as it was used up before. */
@@ -92,6 +101,7 @@ export class SlidingWindow extends WindowMeter<number> {
   grow(more: number): void {
     this.limit += more
     this.capacity += more
+    this.allotted += more
     this.book.reservoir += more
   }
 

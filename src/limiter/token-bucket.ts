@@ -1,4 +1,4 @@
-import type { WindowSettings } from './meter.js'
+import { type LimitShape, orMore, type WindowSettings } from './meter.js'
 import type { OpenBook } from './permit-book.js'
 import { WindowMeter } from './window-meter.js'
 
@@ -23,8 +23,8 @@ export class TokenBucket extends WindowMeter<number> {
     this.#refill(now)
     const missing = weight * this.per - this.book.reservoir
     if (missing <= 0) return now
-    if (weight + this.#unconfirmed > this.capacity) return nextConfirm
-    return now + Math.ceil(missing / this.limit)
+    if (weight + this.#unconfirmed > this.allotted) return orMore(nextConfirm, this, now)
+    return orMore(now + Math.ceil(missing / this.#flow), this, now)
   }
 
   take(weight: number, now: number): void {
@@ -42,7 +42,7 @@ export class TokenBucket extends WindowMeter<number> {
   settle(reserved: number, actual: number, _at: number, now: number): void {
     this.#refill(now)
     const level = this.book.reservoir - (actual - reserved) * this.per
-    this.book.reservoir = Math.min(this.capacity * this.per, level)
+    this.book.reservoir = Math.min(this.allotted * this.per, level)
   }
 
   undo(weight: number, now: number): void {
@@ -54,15 +54,40 @@ export class TokenBucket extends WindowMeter<number> {
 
   remaining(now: number): number {
     this.#refill(now)
-    return Math.floor(this.book.reservoir / this.per)
+    return Math.max(0, Math.floor(this.book.reservoir / this.per + this.elsewhere))
+  }
+
+  get shape(): LimitShape {
+    return { kind: 'bucket', unit: this.unit, units: this.capacity, flow: this.limit / this.per, per: undefined }
+  }
+
+  /** A part of a bucket is a bucket, into which its part flows: together they are never fuller than the whole. */
+  override allot(units: number, content: number, now: number): void {
+    this.#refill(now)
+    this.allotted = units
+    this.book.reservoir = Math.min(units, this.book.reservoir / this.per + content) * this.per
+  }
+
+  override held(): number {
+    return this.allotted
+  }
+
+  override inUse(now: number): number {
+    this.#refill(now)
+    return this.allotted - Math.max(0, this.book.reservoir / this.per)
+  }
+
+  /** What flows in each millisecond, in units of 1/`per`. */
+  get #flow(): number {
+    return this.allotted === this.capacity ? this.limit : (this.limit * this.allotted) / this.capacity
   }
 
   #refill(now: number): void {
     const elapsed = now - this.#refilledAt
     if (elapsed <= 0) return
     this.#refilledAt = now
-    const full = (this.capacity - this.#unconfirmed) * this.per
+    const full = (this.allotted - this.#unconfirmed) * this.per
     const level = this.book.reservoir
-    this.book.reservoir = Math.max(level, Math.min(full, level + elapsed * this.limit))
+    this.book.reservoir = Math.max(level, Math.min(full, level + elapsed * this.#flow))
   }
 }

@@ -1,13 +1,16 @@
-import type { Meter, WindowSettings } from './meter.js'
+import type { LimitShape, SharedMeter, WindowSettings } from './meter.js'
 import type { PermitBook } from './permit-book.js'
 
 /** What all meters of a window have in common: what they count, and the book that they count it in. */
-export abstract class WindowMeter<Per extends number | 'day' | 'month'> implements Meter {
+export abstract class WindowMeter<Per extends number | 'day' | 'month'> implements SharedMeter {
   readonly unit: 'requests' | 'tokens'
   limit: number
   per: Per
   readonly cost: ((request: Request) => number) | undefined
   capacity: number
+  allotted: number
+  elsewhere = 0
+  moreAt = Number.POSITIVE_INFINITY
   protected readonly book: PermitBook
 
   protected constructor({ unit, limit, per, cost }: WindowSettings<Per>, capacity: number, book: PermitBook) {
@@ -16,6 +19,7 @@ export abstract class WindowMeter<Per extends number | 'day' | 'month'> implemen
     this.per = per
     this.cost = cost
     this.capacity = capacity
+    this.allotted = capacity
     this.book = book
   }
 
@@ -24,6 +28,28 @@ export abstract class WindowMeter<Per extends number | 'day' | 'month'> implemen
   abstract confirm(weight: number, at: number): void
   abstract undo(weight: number, now: number): void
   abstract remaining(now: number): number
+  abstract readonly shape: LimitShape
+
+  allot(units: number, _content: number, now: number): void {
+    // Brings up to date what has come back till now, which is the old allotment's.
+    this.remaining(now)
+    this.book.reservoir += units - this.allotted
+    this.allotted = units
+  }
+
+  held(now: number): number {
+    this.remaining(now)
+    return this.allotted + Math.max(0, -this.book.reservoir)
+  }
+
+  backAt(_now: number): number | undefined {
+    return undefined
+  }
+
+  inUse(now: number): number {
+    this.remaining(now)
+    return this.allotted - this.book.reservoir
+  }
 
   /** A window does not care how long a response takes. */
   end(): void {}

@@ -8,23 +8,27 @@ import { Counters, type PoolStats } from '../insight/counters.js'
 import { diagnose } from '../insight/diagnose.js'
 import { Habits } from '../insight/habits.js'
 import { logLine } from '../insight/log.js'
-import { Lessons } from '../learning/learner.js'
+import { Lessons } from '../learning/lessons.js'
 import { createLimiter } from '../limiter/create-limiter.js'
 import { departures } from '../limiter/departures.js'
 import type { Weigh } from '../limiter/limiter.js'
 import { permitBooks } from '../limiter/permit-book.js'
 import { Transit } from '../limiter/transit.js'
 import type { Settings } from '../settings.js'
+import type { Membership } from '../sharing.js'
 import { Blame } from './blame.js'
 import type { Demand } from './demand.js'
 import { type Closure, Gates } from './gates.js'
 import { Health } from './health.js'
+import { Hearsay } from './hearsay.js'
 import { KeyPool } from './key-pool.js'
 import { KeyRegistry } from './key-registry.js'
+import { keySource } from './key-source.js'
 import { Keyring } from './keyring.js'
 import { nearExhaustion } from './near-exhaustion.js'
 import type { PooledKey } from './pooled-key.js'
 import { previews } from './preview.js'
+import { Recovery, type RecoveryHost } from './recovery.js'
 import { Scheduler } from './scheduler.js'
 import { conditionOf, snapshotOf } from './snapshot.js'
 
@@ -49,6 +53,8 @@ export interface Engine {
   readonly traits: Traits
   /** Settles when there are keys; `undefined`: there are. @throws KeypoolError with `ERR_KEYS_UNAVAILABLE` */
   ready(): Promise<void> | undefined
+  /** What other processes have a part in; `undefined`: nothing. */
+  readonly membership: Membership | undefined
   close(): void
 }
 
@@ -125,12 +131,20 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
     taken(key, part) {
       toldExhausted = false
       counters.attempt(key.id)
+      membership?.taken(key.quota)
       if (isHeard('key-near-exhaustion')) warnNear(key, part)
     },
     exhausted,
+    lengthened: () => membership?.waiting(),
     shortened: () => beyond?.().admit(),
   })
-  const health = new Health(keyring, gates, blame, { now, random: Math.random, emit, changed: () => scheduler.serve() })
+  const host: RecoveryHost = {
+    ...{ now, emit, changed: () => scheduler.serve() },
+    tell: (key, news) => membership?.tell(key, news),
+  }
+  const recovery = new Recovery(keyring, host)
+  const health = new Health(keyring, gates, blame, recovery, { ...host, random: Math.random })
+  const hearsay = new Hearsay(keyring, recovery, host)
   const isParted = settings.scope !== 'key'
   const registry = new KeyRegistry(keyring, health, (limits, quota, known) =>
     createLimiter(
@@ -154,7 +168,27 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
   const strip = authoriser?.strip ?? ((url: string) => url)
   const publicUrlOf = (url: string) => publicUrl(url, strip, text => registry.isValue(text))
   const warnNear = nearExhaustion(emit, settings.alert, now)
-  const source = keysFrom(settings, registry, () => scheduler.serve())
+  const membership = settings.sharing?.join({
+    ...{ clock, emit },
+    purpose: settings.origins === '*' ? '*' : [...settings.origins].sort().join(' '),
+    keys: () => keyring.values(),
+    get waiting() {
+      return scheduler.waiting + (beyond?.().size ?? 0)
+    },
+    get firstInLine() {
+      return scheduler.firstInLine
+    },
+    changed(quota) {
+      keyring.settleQuota(quota)
+      scheduler.serve()
+    },
+    hear: (key, news) => hearsay.hear(key, news),
+    crew(size, rank) {
+      lessons.crew = { size, rank }
+    },
+  })
+  if (membership) registry.added = key => membership.added(key)
+  const source = keySource(settings, registry, () => scheduler.serve())
 
   const pool: KeyPool = new KeyPool({
     keys: () => [...keyring.values()].map(key => snapshotOf(key, now())),
@@ -264,71 +298,12 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
       hasBaseUrls: () => registry.hasBaseUrls,
       someKey: predicate => [...keyring.values()].some(predicate),
     },
-    ready: () => source.ready(),
+    ready() {
+      const others = membership?.ready()
+      const keys = source.ready()
+      return keys && others ? Promise.all([keys, others]).then(() => undefined) : (keys ?? others)
+    },
+    membership,
     close: () => scheduler.close(() => new KeypoolError('ERR_CLOSED', 'This fetch was closed.')),
   }
-}
-
-/** Brings the keys in, from the list or from the program's function. */
-function keysFrom({ keys }: Settings, registry: KeyRegistry, changed: () => void) {
-  const { load } = keys
-  let loaded = false
-  let loading: Promise<void> | undefined
-
-  const take = (inputs: unknown) => {
-    registry.replaceSourced(keys.readAll(inputs))
-    loaded = true
-    changed()
-  }
-  const failure = (error: unknown) =>
-    KeypoolError.is(error)
-      ? error
-      : new KeypoolError('ERR_KEYS_UNAVAILABLE', "The function given as 'keys' failed.", { cause: error })
-  const refresh = (): Promise<void> => {
-    if (!load) return Promise.resolve()
-    loading ??= (async () => {
-      try {
-        take(await load())
-      } catch (error) {
-        throw failure(error)
-      } finally {
-        loading = undefined
-      }
-    })()
-    return loading
-  }
-
-  if (!load) {
-    for (const key of keys.list) registry.add(key)
-    loaded = true
-  } else {
-    // A function that has its keys at hand is heard at once, so that a bad list is told where the options are given.
-    let brought: unknown
-    try {
-      brought = load()
-    } catch (error) {
-      throw failure(error)
-    }
-    if (isThenable(brought)) {
-      loading = Promise.resolve(brought)
-        .then(take)
-        .catch(error => {
-          throw failure(error)
-        })
-      loading
-        .finally(() => {
-          loading = undefined
-        })
-        // The first request meets the error, and asks again: until one comes there is nobody to tell.
-        .catch(() => {})
-    } else take(brought)
-  }
-  return {
-    refresh,
-    ready: () => (loaded ? undefined : refresh()),
-  }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof (value as PromiseLike<unknown> | null)?.then === 'function'
 }

@@ -1,4 +1,3 @@
-import type { Cause, Emit } from '../events.js'
 import type { LimitReading } from '../signals/limit-fields.js'
 import type { Scope } from '../signals/provider.js'
 import { LONGEST_WAIT } from '../signals/when.js'
@@ -6,8 +5,10 @@ import type { Blame } from './blame.js'
 import type { Gates } from './gates.js'
 import type { Keyring } from './keyring.js'
 import type { Lease } from './lease.js'
-import { ENABLED, type PooledKey } from './pooled-key.js'
-import { type Lane, OPEN } from './quota.js'
+import type { PooledKey } from './pooled-key.js'
+import type { Lane } from './quota.js'
+import { reachOf } from './reach.js'
+import type { Recovery, RecoveryHost } from './recovery.js'
 
 /** A refusal, as it was read from an answer. */
 export interface Refusal {
@@ -34,13 +35,9 @@ export const COOLDOWN = {
   longestJitter: 1_000,
 } as const
 
-export interface HealthHost {
-  now(): number
+export interface HealthHost extends RecoveryHost {
   /** From 0 to 1. */
   random(): number
-  readonly emit: Emit
-  /** A key may have become usable, or waiting may have become hopeless. */
-  changed(): void
 }
 
 /** How long until one request tries whether keys really share a limit, in milliseconds. */
@@ -54,11 +51,13 @@ export class Health {
   readonly #gates: Gates
   readonly #blame: Blame
   readonly #host: HealthHost
+  readonly #recovery: Recovery
 
-  constructor(keyring: Keyring, gates: Gates, blame: Blame, host: HealthHost) {
+  constructor(keyring: Keyring, gates: Gates, blame: Blame, recovery: Recovery, host: HealthHost) {
     this.#keyring = keyring
     this.#gates = gates
     this.#blame = blame
+    this.#recovery = recovery
     this.#host = host
   }
 
@@ -71,9 +70,9 @@ export class Health {
     key.provenAt = now
     this.#blame.passed(key, lease.takenAt, now)
     this.#gates.openSuspected()
-    this.#laneSucceeded(quota, lease, () => this.#recoverLane(quota, key, null))
-    if (part) this.#laneSucceeded(part.lane, lease, () => this.#recoverLane(part.lane, key, part.name))
-    if (key.standing.state === 'rejected' && lease.takenAt >= key.standing.since) this.#recoverKey(key)
+    this.#laneSucceeded(quota, lease, () => this.#recovery.lane(quota, key, null, lease.takenAt))
+    if (part) this.#laneSucceeded(part.lane, lease, () => this.#recovery.lane(part.lane, key, part.name, lease.takenAt))
+    if (key.standing.state === 'rejected' && lease.takenAt >= key.standing.since) this.#recovery.key(key, lease.takenAt)
   }
 
   /** The server refused the key for now, or all that goes the same way. */
@@ -113,16 +112,14 @@ export class Health {
       return
     }
     const since = cooldown.state === 'open' ? now : cooldown.since
-    lane.cooldown = {
-      state: 'cooling',
-      cause: refusal.cause,
-      since,
-      refusedAt: now,
-      until,
-      told,
-      tryAt: this.#tryAt(lane, now, wait),
-    }
+    const tryAt = this.#tryAt(lane, now, wait)
+    lane.cooldown = { state: 'cooling', cause: refusal.cause, since, refusedAt: now, until, told, tryAt }
     this.#keyring.settleQuota(key.quota)
+    this.#host.tell(key, {
+      ...{ kind: 'cooling', part: lane === key.quota ? '' : lease.part!.name, sentAt: lease.takenAt },
+      ...{ cause: refusal.cause, status: refusal.status, scope: refusal.scope },
+      ...{ since, refusedAt: now, until, told, tryAt: Number.isFinite(tryAt) ? tryAt : null },
+    })
     if (!sameIncident && refusal.cause === 'rate-limit') this.#suspect(lease, told ? until : undefined, wait)
     if (!sameIncident)
       this.#tellRefusal(lease, refusal, told ? until : undefined, lane === key.quota ? null : lease.part!.name)
@@ -157,10 +154,9 @@ export class Health {
     until: number | undefined,
     part: string | null,
   ): void {
-    const reach = scope === 'key' && key.quota.group !== undefined ? 'group' : scope === 'provider' ? 'key' : scope
     this.#host.emit('key-exhausted', () => ({
       ...{ keyId: key.id, cause, until: until === undefined ? null : new Date(until) },
-      ...{ scope: reach === 'model' && part === null ? 'key' : reach, part, status },
+      ...{ scope: reachOf(key, scope, part), part, status },
     }))
   }
 
@@ -189,6 +185,7 @@ export class Health {
     key.probing = false
     key.lastCause = 'invalid-key'
     this.#keyring.settle(key)
+    this.#host.tell(key, { kind: 'rejected', sentAt: lease.takenAt, status, since, failures, probeAt })
     this.#host.emit('key-disabled', () => ({ keyId: key.id, cause: 'invalid-key', status, probeAt: new Date(probeAt) }))
     this.#host.changed()
     return true
@@ -206,6 +203,8 @@ export class Health {
     key.standing = { state: 'disabled', cause, since: this.#host.now() }
     key.lastCause = cause
     this.#keyring.settle(key)
+    // That it has expired, each process knows by itself.
+    if (cause === 'disabled') this.#host.tell(key, { kind: 'disabled', sentAt: this.#host.now() })
     this.#host.emit('key-disabled', () => ({ keyId: key.id, cause, status: null, probeAt: null }))
     this.#host.changed()
   }
@@ -213,41 +212,17 @@ export class Health {
   /** Switches a key on again, whatever had switched it off; its quota keeps its cooldown. */
   enable(key: PooledKey): void {
     if (key.standing.state !== 'disabled' && key.standing.state !== 'rejected') return
-    this.#recoverKey(key)
+    this.#recovery.key(key, this.#host.now())
   }
 
   /** Forgets all that was held against a key: its standing and its quota's cooldown. */
   reset(key: PooledKey): void {
     this.enable(key)
-    this.#recoverLane(key.quota, key, null)
-    for (const [name, lane] of key.quota.parts) this.#recoverLane(lane, key, name)
+    const now = this.#host.now()
+    this.#recovery.lane(key.quota, key, null, now)
+    for (const [name, lane] of key.quota.parts) this.#recovery.lane(lane, key, name, now)
     this.#gates.openAll()
     key.lastCause = undefined
-  }
-
-  #recoverLane(lane: Lane, key: PooledKey, part: string | null): void {
-    const { cooldown } = lane
-    if (cooldown.state === 'open') return
-    lane.cooldown = OPEN
-    lane.refusals = 0
-    lane.probing = false
-    this.#keyring.settleQuota(key.quota)
-    this.#recovered(key, cooldown.cause, part, cooldown.since)
-  }
-
-  #recoverKey(key: PooledKey): void {
-    const { standing } = key
-    if (standing.state !== 'rejected' && standing.state !== 'disabled') return
-    key.standing = ENABLED
-    key.probing = false
-    this.#keyring.settle(key)
-    this.#recovered(key, standing.state === 'rejected' ? 'invalid-key' : standing.cause, null, standing.since)
-  }
-
-  #recovered(key: PooledKey, cause: Cause, part: string | null, since: number): void {
-    const downFor = this.#host.now() - since
-    this.#host.emit('key-recovered', () => ({ keyId: key.id, cause, part, downFor }))
-    this.#host.changed()
   }
 
   /** How long a lane rests, and whether the server has said so. */

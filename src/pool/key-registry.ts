@@ -25,6 +25,8 @@ export class KeyRegistry {
   /** The keys that the program's function brought, which it may take away again. */
   readonly #fromSource = new Set<PooledKey>()
   readonly #limits = new Map<PooledKey, readonly ResolvedLimit[]>()
+  /** Told of each key that comes in, or is changed, before it is used. */
+  added: ((key: PooledKey) => void) | undefined
   readonly #tenants = new WeakMap<PooledKey, string>()
   #made = 0
   // Of all keys that are or were in the pool: how tokens are counted, the least that a key lets pass of them, and
@@ -56,6 +58,7 @@ export class KeyRegistry {
     this.#note(settings)
     this.#limits.set(key, settings.limits)
     this.#byValue.set(secret.reveal(), key)
+    this.added?.(key)
     this.#keyring.add(key)
     return key
   }
@@ -191,6 +194,7 @@ export class KeyRegistry {
       key.expiresAt = settings.expiresAt
     })
     this.#limits.set(key, settings.limits)
+    this.added?.(key)
     const { standing } = key
     if (standing.state === 'disabled' && standing.cause === 'expired') this.#health.enable(key)
   }

@@ -285,7 +285,7 @@ export class Keyring {
       this.#host.expired(key)
       return this.#dueProbe(demand, now)
     }
-    return this.#isOpenTo(key, demand, now) ? key : undefined
+    return this.#isOpenTo(key, demand, now) && key.mayProbe?.() !== false ? key : undefined
   }
 
   #isOpenTo(key: PooledKey, demand: Demand, now: number): boolean {

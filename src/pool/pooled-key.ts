@@ -39,6 +39,8 @@ export class PooledKey implements HeapItem, ListItem<PooledKey> {
   standing: Standing = ENABLED
   /** Whether the one request that tries a rejected key is on its way. */
   probing = false
+  /** Whether this process may be the one that tries a rejected key, where several share it. */
+  mayProbe: (() => boolean) | undefined
   inFlight = 0
   lastCause: Cause | undefined
   /** When the server last took it. */

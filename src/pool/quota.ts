@@ -39,6 +39,10 @@ export class Lane {
   inFlight = 0
   /** When it was last drawn on. */
   takenAt = Number.NEGATIVE_INFINITY
+  /** When the request left that last showed it open after it had rested. */
+  openedBy = Number.NEGATIVE_INFINITY
+  /** Whether this process may be the one that tries it, where several share it; `undefined`: it is the only one. */
+  mayProbe: (() => boolean) | undefined
 
   constructor(limiter: Limiter) {
     this.limiter = limiter
@@ -52,7 +56,7 @@ export class Lane {
       if (at > now) return at
       this.cooldown = { state: 'half-open', cause, since, refusedAt, single: !told || until > now }
     }
-    if (this.isSingle && this.probing) return Number.POSITIVE_INFINITY
+    if (this.isSingle && (this.probing || this.mayProbe?.() === false)) return Number.POSITIVE_INFINITY
     return this.limiter.availableAt(weigh, now)
   }
 
@@ -70,6 +74,8 @@ const MOST_PARTS = 200
 export class Quota<Key = unknown> extends Lane {
   readonly group: string | undefined
   readonly keys = new Set<Key>()
+  /** The same for each of its parts. */
+  mayProbePart: ((name: string) => boolean) | undefined
   /** Made with the first part: most quotas have none, and there may be very many quotas. */
   #parts: Map<string, Lane> | undefined
   readonly #createPart: () => Limiter
@@ -97,6 +103,7 @@ export class Quota<Key = unknown> extends Lane {
     let part = this.#parts.get(name)
     if (part) return part
     part = new Lane(this.#createPart())
+    part.mayProbe = this.mayProbePart && (() => this.mayProbePart!(name))
     if (this.#parts.size >= MOST_PARTS) this.#forgetIdle()
     this.#parts.set(name, part)
     return part

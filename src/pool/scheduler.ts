@@ -17,6 +17,8 @@ export interface SchedulerHost {
   taken(key: PooledKey, part: string): void
   /** The error of a request that found no key: its deadline has passed, or nothing can come before it. */
   exhausted(demand: Demand): Error
+  /** A request has joined the line. */
+  lengthened?(): void
   /** The line has grown shorter. */
   shortened?(): void
 }
@@ -55,6 +57,11 @@ export class Scheduler {
     return this.#queue.size
   }
 
+  /** What the first in line asks. */
+  get firstInLine(): Demand | undefined {
+    return this.#queue.first?.demand
+  }
+
   /**
    * A key for a request: at once if one is free, else a promise.
    *
@@ -71,6 +78,7 @@ export class Scheduler {
     return new Promise((resolve, reject) => {
       this.#queue.join(new Waiter(demand, resolve, reject))
       this.serve()
+      if (this.#queue.size > 0) this.#host.lengthened?.()
     })
   }
 

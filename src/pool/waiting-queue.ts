@@ -51,6 +51,10 @@ export class WaitingQueue<Grant> {
     return this.#deadlines.first?.demand.deadline
   }
 
+  get first(): Waiter<Grant> | undefined {
+    return this.#ranks.find(list => list.size > 0)?.first as Waiter<Grant> | undefined
+  }
+
   /** How many stand before a request of this rank. */
   ahead(rank: 0 | 1 | 2): number {
     return this.#ranks.reduce((sum, list, index) => sum + (index <= rank ? list.size : 0), 0)

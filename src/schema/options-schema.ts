@@ -177,6 +177,10 @@ function isLogger(value: unknown): boolean {
   return isThing && ['debug', 'info', 'warn', 'error'].every(level => typeof logger[level] === 'function')
 }
 
+function isSharing(value: unknown): boolean {
+  return typeof value === 'object' && typeof (value as { join?: unknown } | null)?.join === 'function'
+}
+
 function isStore(value: unknown): boolean {
   const store = value as Record<string, unknown> | null
   return typeof store === 'object' && ['get', 'set', 'delete'].every(method => typeof store?.[method] === 'function')
@@ -223,6 +227,7 @@ export const optionsSchema = object(
       ),
     ),
     logger: v.optional(v.custom(isLogger, 'a logger with debug, info, warn and error')),
+    sharing: v.optional(v.custom(isSharing, "what redisSharing() of 'fetch-keypool/redis' makes")),
     onExhausted: v.optional(v.picklist(['throw', 'respond'], "'throw' or 'respond'")),
     timeout: v.optional(
       v.lazy(

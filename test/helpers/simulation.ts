@@ -1,4 +1,4 @@
-import { Lessons } from '../../src/learning/learner.js'
+import { Lessons } from '../../src/learning/lessons.js'
 import { createLimiter } from '../../src/limiter/create-limiter.js'
 import { permitBooks } from '../../src/limiter/permit-book.js'
 import { Transit } from '../../src/limiter/transit.js'

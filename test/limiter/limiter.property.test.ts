@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { Lessons } from '../../src/learning/learner.js'
+import { Lessons } from '../../src/learning/lessons.js'
 import { createLimiter, type ResolvedLimit } from '../../src/limiter/create-limiter.js'
 import type { Permit } from '../../src/limiter/limiter.js'
 import { permitBooks } from '../../src/limiter/permit-book.js'
