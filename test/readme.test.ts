@@ -6,8 +6,19 @@ import * as openai from 'openai'
 import { describe, expect, it } from 'vitest'
 import * as keypool from '../src/index.js'
 import * as keyv from '../src/keyv/index.js'
+import * as redis from '../src/redis/index.js'
 import { PROVIDERS } from '../src/signals/providers/index.js'
 import { EVENT_NAMES } from './helpers/events.js'
+
+/** A Redis that is never there. */
+class NoRedis {
+  status = 'end'
+  on() {}
+  disconnect() {}
+  duplicate = () => this
+  evalsha = () => Promise.reject(new Error('no Redis'))
+  hgetall = this.evalsha
+}
 
 const readme = readFileSync(fileURLToPath(new URL('../README.md', import.meta.url)), 'utf8')
 const snippets = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code!)
@@ -21,7 +32,8 @@ async function run(code: string, given: Record<string, unknown>): Promise<Record
   }
   // Imports become lookups, so that the rest can be the body of a function, with its top-level awaits.
   const modules: Record<string, Record<string, unknown>> = {
-    ...{ 'fetch-keypool': keypool, 'fetch-keypool/keyv': keyv, openai },
+    ...{ 'fetch-keypool': keypool, 'fetch-keypool/keyv': keyv, 'fetch-keypool/redis': redis, openai },
+    ioredis: { Redis: NoRedis },
     keyv: { default: Keyv },
   }
   const body = code.replace(/^import (?:type )?(\w+|\{[^}]+\}) from '([^']+)'$/gm, (_, names: string, from: string) => {

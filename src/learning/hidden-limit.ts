@@ -29,6 +29,13 @@ const MEMORY = 0.7
 /** Two findings agree that differ by no more. */
 const ALIKE = 0.2
 
+/** A limit that was found out: so many requests in so much time, all at once or evenly spread. In milliseconds. */
+export interface Finding {
+  readonly kind: 'window' | 'pace'
+  readonly units: number
+  readonly per: number
+}
+
 /**
  * A limit that no field tells of, found out from refusals.
  *
@@ -63,6 +70,26 @@ export class HiddenLimit {
 
   constructor(openBook: OpenBook) {
     this.#openBook = openBook
+  }
+
+  /** What was found, as another process may go on with it; `undefined`: nothing yet. */
+  get finding(): Finding | undefined {
+    const { meter } = this
+    if (meter instanceof ProbedWindow) return { kind: 'window', units: meter.limit, per: meter.per }
+    return meter && { kind: 'pace', units: this.#rate, per: 1 }
+  }
+
+  /** Begins with what others have found, where nothing was found here. */
+  adopt({ kind, units, per }: Finding, now: number): void {
+    if (this.meter || !(units > 0)) return
+    this.#isFirst = false
+    if (kind === 'window') {
+      const limit = Math.max(1, Math.floor(units))
+      this.meter = new ProbedWindow(this.#openBook, { unit: 'requests', limit, per, cost: undefined })
+    } else {
+      this.#rate = units / per
+      this.meter = new PacedBucket(this.#rate * MARGIN, now)
+    }
   }
 
   /** A first request is sent. */

@@ -2,7 +2,7 @@ import type { Meter } from '../limiter/meter.js'
 import type { OpenBook } from '../limiter/permit-book.js'
 import type { LimitReading } from '../signals/limit-fields.js'
 import { GentleStart } from './gentle-start.js'
-import { HiddenLimit } from './hidden-limit.js'
+import { type Finding, HiddenLimit } from './hidden-limit.js'
 import type { Lessons } from './lessons.js'
 import { ToldWindow } from './told-window.js'
 
@@ -45,6 +45,20 @@ export class Learner {
     this.#start = new GentleStart(known)
     this.#hidden = new HiddenLimit(this.#openBook)
     this.#changed = changed
+  }
+
+  /** A limit that no field tells of, as it was found out. */
+  get finding(): Finding | undefined {
+    return this.#hidden.finding
+  }
+
+  /** Begins with what other processes have found. */
+  adopt(finding: Finding, now: number): void {
+    // What fields tell is known better.
+    if (this.#windows) return
+    this.#hidden.adopt(finding, now)
+    this.#start.open()
+    this.#tellChange()
   }
 
   /** From when one more may leave, the meters apart. */

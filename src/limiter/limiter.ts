@@ -1,3 +1,4 @@
+import type { Finding } from '../learning/hidden-limit.js'
 import type { Learner, Ticket } from '../learning/learner.js'
 import type { LimitReading } from '../signals/limit-fields.js'
 import type { Departing } from './departures.js'
@@ -72,6 +73,18 @@ export class Limiter {
       this.#measure()
     })
     this.#measure()
+  }
+
+  /** What was found out of a limit that nobody declared. */
+  get finding(): Finding | undefined {
+    return this.#learner.finding
+  }
+
+  /** Begins with what other processes have found out, where none was declared. */
+  adopt(finding: Finding): void {
+    if (this.declared.length > 0) return
+    this.#learner.adopt(finding, this.#host.now())
+    this.#host.changed()
   }
 
   /** All that is counted: the declared limits, then those that were learnt. */

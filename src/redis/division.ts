@@ -1,3 +1,4 @@
+import type { Finding } from '../learning/hidden-limit.js'
 import type { KeyQuota, PooledKey } from '../pool/pooled-key.js'
 import type { SharedPool } from '../sharing.js'
 import { type Claim, type Granted, Holding } from './holding.js'
@@ -53,7 +54,7 @@ interface Reply {
   readonly size: number
   readonly active: number
   readonly rank: number
-  readonly quotas: readonly { readonly g: readonly Granted[] }[] | object
+  readonly quotas: readonly { readonly g: readonly Granted[]; readonly l: Finding | false }[] | object
 }
 
 /**
@@ -94,7 +95,6 @@ export class Division {
     if (this.#divided.has(quota)) return
     const now = this.#now
     const holdings = quota.limiter.declared.map(meter => new Holding(meter, now))
-    if (holdings.length === 0) return
     const divided = { quota, name: this.#options.names.quota(quota, key), holdings, takenAt: Number.NEGATIVE_INFINITY }
     this.#divided.set(quota, divided)
     if (this.#isAlone) for (const holding of holdings) holding.standAlone(this.processes, 1, now)
@@ -186,9 +186,10 @@ export class Division {
     const request = {
       ...{ me, lease: TIMES.lease, life: TIMES.life, turn: TIMES.turn, keep: TIMES.kept, renew, leaving },
       ...{ crew: this.processes, active: now - this.#activeAt < TIMES.idle },
-      quotas: chosen.map(({ name, holdings }) => ({
+      quotas: chosen.map(({ quota, name, holdings }) => ({
         name,
         claims: holdings.map((holding): Claim => holding.claim(this.#weightOf(holding), now, toRedis)),
+        finding: quota.limiter.finding,
       })),
     }
     const text = await link.run(DIVIDE, [names.limits], [JSON.stringify(request), link.channel])
@@ -215,6 +216,8 @@ export class Division {
       holdings.forEach((holding, each) => {
         if (holding.granted(replies[index].g[each], now, toLocal)) isMore = true
       })
+      const { l: found } = replies[index]
+      if (found && !quota.limiter.finding) quota.limiter.adopt({ ...found, units: found.units / Math.max(1, active) })
       if (isMore) pool.changed(quota)
       // What could be given up at once goes to the others at once.
       if (holdings.some(holding => holding.mayRelease(now))) this.#again = true
@@ -247,7 +250,8 @@ export class Division {
       if (isIdle && !holds && !isWaiting) this.#busy.delete(divided)
       chosen.add(divided)
     }
-    if (!isWaiting) return [...chosen]
+    // At first, what others have found out of each is to be known.
+    if (!isWaiting && this.#syncedAt > 0) return [...chosen]
     const all = [...this.#divided.values()]
     for (let index = 0; index < all.length && chosen.size < MOST; index++) {
       const divided = all[(this.#turn + index) % all.length]!

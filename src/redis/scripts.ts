@@ -198,7 +198,7 @@ end
 -- What each has found out of a limit that nobody declared adds up to what there is.
 local function learn(known, finding)
   local sum, latest
-  if finding then
+  if finding and not asked.leaving then
     finding.s = now
     known[me] = finding
   elseif asked.leaving and known[me] then
@@ -209,11 +209,13 @@ local function learn(known, finding)
       known[id] = nil
     else
       if not latest or each.s > latest.s then latest = each end
-      if id ~= me and now - each.s <= lease and each.k == 'pace' then sum = (sum or 0) + each.n end
     end
   end
   if not latest then return false end
-  return {k = latest.k, n = sum or latest.n, p = latest.p}
+  for id, each in pairs(known) do
+    if id ~= me and now - each.s <= lease and each.kind == latest.kind then sum = (sum or 0) + each.units end
+  end
+  return {kind = latest.kind, units = sum or latest.units, per = latest.per}
 end
 
 local changes, replies = {'*', cmsgpack.pack(crew)}, {}

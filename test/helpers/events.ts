@@ -14,6 +14,8 @@ export const EVENT_NAMES = [
   'request-finished',
   'cache-hit',
   'cache-missed',
+  'sharing-degraded',
+  'sharing-restored',
 ] as const satisfies readonly Name[]
 
 /** All events of a wrapped fetch, as they come. */

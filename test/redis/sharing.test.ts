@@ -307,6 +307,26 @@ describe.runIf(hasRedis)('limits over Redis', () => {
     expect(answers.filter(({ status }) => status === 200)).toHaveLength(7)
   })
 
+  it('that were found out by one are known to those that start later', async () => {
+    const sent: number[] = []
+    const server = await loopback(() => {
+      const now = performance.now()
+      while (sent.length > 0 && sent[0]! <= now - 300) sent.shift()
+      if (sent.length >= 30) return { status: 429 }
+      sent.push(now)
+      return { body: 'fine' }
+    })
+    const options = { keys: ['value-of-a'] }
+    const one = member(server.url, options)
+    await Promise.all(Array.from({ length: 200 }, () => one(`${server.url}/`)))
+    const [found] = one.pool.keys()[0]!.limits
+    expect(found).toMatchObject({ unit: 'requests', learnt: true })
+    await pause(1_500)
+    const late = member(server.url, options)
+    await late(`${server.url}/`)
+    expect(late.pool.keys()[0]!.limits).toMatchObject([{ unit: 'requests', learnt: true }])
+  })
+
   it('keys that are added, refreshed or removed later are shared as well', async () => {
     const server = await loopback(({ key }) => ({ body: key }))
     const limits = { requests: 2, per: 60_000 }
