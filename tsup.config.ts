@@ -16,9 +16,11 @@ const subpaths = {
 } as const
 
 export default defineConfig([
-  { ...core, format: 'esm', dts: true },
+  // All types together: what entries have in common is one and the same in all of them.
+  { ...subpaths, entry: { ...core.entry, ...subpaths.entry }, format: ['esm', 'cjs'], dts: { only: true } },
+  { ...core, format: 'esm' },
   // p-retry ships ES modules only, which require() can't load on every Node 20: the CommonJS build carries it.
-  { ...core, format: 'cjs', dts: true, noExternal: ['p-retry', 'is-network-error'] },
-  { ...subpaths, format: 'esm', dts: true },
-  { ...subpaths, format: 'cjs', dts: true },
+  { ...core, format: 'cjs', noExternal: ['p-retry', 'is-network-error'] },
+  { ...subpaths, format: 'esm' },
+  { ...subpaths, format: 'cjs' },
 ])

@@ -111,6 +111,11 @@ export class Limiter {
     return at
   }
 
+  /** Whether what is missing may be had of other processes at once. */
+  mayAskOthers(now: number): boolean {
+    return this.declared.some(({ moreAt }) => moreAt <= now) && this.declared.every(meter => meter.remaining(now) > 0)
+  }
+
   /** The limits with what is left of each now. */
   read(now: number): { readonly meter: Meter; readonly remaining: number; readonly learnt: boolean }[] {
     this.#confirmGone(now)

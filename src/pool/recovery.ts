@@ -53,7 +53,7 @@ export class Recovery {
   }
 
   #recovered(key: PooledKey, cause: Cause, part: string | null, since: number, elsewhere: boolean): void {
-    const downFor = this.#host.now() - since
+    const downFor = Math.round(this.#host.now() - since)
     this.#host.emit('key-recovered', () => ({
       ...{ keyId: key.id, cause, part, downFor },
       ...(elsewhere ? { elsewhere } : {}),

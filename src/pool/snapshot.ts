@@ -79,6 +79,6 @@ function conditionOfLane(lane: Lane, now: number, weigh: Weigh): Pick<KeySnapsho
       break
   }
   const at = lane.limiter.availableAt(weigh, now)
-  if (at <= now) return { state: 'ready', cause: null, until: null }
+  if (at <= now || lane.limiter.mayAskOthers(now)) return { state: 'ready', cause: null, until: null }
   return { state: 'busy', cause: null, until: Number.isFinite(at) ? new Date(at) : null }
 }

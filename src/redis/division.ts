@@ -162,7 +162,8 @@ export class Division {
     }
     this.#again = false
     const chosen = this.#look(now)
-    for (const { holdings } of chosen) for (const holding of holdings) holding.trim(now)
+    // Alone, the part is what it is.
+    if (!this.#isAlone) for (const { holdings } of chosen) for (const holding of holdings) holding.trim(now)
     const ticket = { since: now }
     this.#underWay = ticket
     try {

@@ -63,6 +63,7 @@ export class Holding {
     // Nothing is ours before the others have agreed.
     meter.allot(0, 0, now)
     meter.moreAt = 0
+    meter.elsewhere = meter.shape.units
   }
 
   /** Things have changed: it is worth to ask again. */

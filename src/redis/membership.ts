@@ -104,6 +104,7 @@ export function joinOverRedis(pool: SharedPool, options: MembershipOptions): Mem
       const message = error instanceof Error ? error.message : String(error)
       pool.emit('sharing-degraded', () => ({ error: message, processes: division.processes }))
     }
+    joined()
     clearTimeout(retry)
     const wait = Math.min(RETRY.longest, RETRY.first * 2 ** (standing as { failures: number }).failures)
     retry = setTimeout(() => void division.sync().catch(failed), wait)

@@ -90,7 +90,7 @@ export class States {
   /** Reads what is known to the others. @throws whatever Redis says */
   async readAll(): Promise<void> {
     const { link, names } = this.#options
-    const all = await link.within(link.client.hgetall(names.states))
+    const all = await link.within(link.readAll(names.states))
     for (const [field, news] of Object.entries(all)) this.#hear(field, news)
   }
 
@@ -120,7 +120,7 @@ export class States {
   async #ask(field: string, key: PooledKey): Promise<void> {
     const { pool, link, names, me } = this.#options
     try {
-      const granted = await link.within(link.client.set(names.probe(field), me, 'PX', PROBE, 'NX'), UNANSWERED)
+      const granted = await link.within(link.claim(names.probe(field), me, PROBE), UNANSWERED)
       const now = pool.clock.now()
       if (this.#probes.get(field)?.state !== 'asked') return
       this.#probes.set(field, { state: granted ? 'granted' : 'taken', until: now + PROBE })

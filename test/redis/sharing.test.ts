@@ -480,6 +480,27 @@ describe.runIf(hasRedis)('when Redis fails', () => {
     expect(events[0]![1]).toMatchObject({ processes: 3 })
   })
 
+  it('a process that is idle for a while without Redis keeps its part, and leaves nothing behind in the client', async () => {
+    const client = new Redis('redis://127.0.0.1:1', { retryStrategy: () => 50 })
+    client.on('error', () => {})
+    const server = await loopback(() => ({ body: 'fine' }))
+    const fetch = member(server.url, { keys: ['value-of-a'], limits, maxWait: 500 }, client)
+    expect(await ask(fetch, server.url, 2)).toEqual([200, 200])
+    await pause(3_500)
+    expect(await ask(fetch, server.url, 2)).toEqual([200, 200])
+    await fetch.close()
+    // A command that waits for a connection would be waited for.
+    expect(await client.quit()).toBe('OK')
+  }, 20_000)
+
+  it('shows keys that nobody uses as ready, with all that there is', async () => {
+    const server = await loopback(() => ({ body: 'fine' }))
+    const fetch = member(server.url, { keys: ['value-of-a'], limits })
+    expect(fetch.pool.keys()[0]).toMatchObject({ state: 'ready', remaining: 12 })
+    await ask(fetch, server.url, 1)
+    expect(fetch.pool.keys()[0]).toMatchObject({ state: 'ready' })
+  })
+
   it('a slow Redis holds up nobody who has permits', async () => {
     const server = await loopback(() => ({ body: 'fine' }))
     const client = connect()
@@ -562,9 +583,12 @@ describe.runIf(hasRedis)('in Redis', () => {
       '>secret',
       '~mine:*',
       '&mine:*',
-      '+@all',
-      '-@admin',
-      '-@dangerous',
+      '+@read',
+      '+@write',
+      '+@scripting',
+      '+@pubsub',
+      '+@connection',
+      '+time',
       '+info',
     )
     const client = connect(redis.url.replace('redis://', 'redis://limited:secret@'))
