@@ -10,6 +10,8 @@ export type KeypoolErrorCode =
   | 'ERR_TIMEOUT'
   | 'ERR_UNKNOWN_KEY'
   | 'ERR_CLOSED'
+  | 'ERR_CONFIG'
+  | 'ERR_ADDRESS_NOT_ALLOWED'
 
 // Two copies of the package in one program have two classes of the same name: this mark is the same in both.
 const MARK: unique symbol = Symbol.for('fetch-keypool.error') as never

@@ -31,13 +31,17 @@ export function partitions(scope: LimitedBy): (call: Call) => string {
 }
 
 function modelOf(call: Call): string {
-  const text = bodyText(call)
+  return modelNamed(bodyText(call), call.url)
+}
+
+/** The model that a body, or else a path, names; `''`: none. */
+export function modelNamed(text: string | undefined, url: string): string {
   if (text !== undefined) {
     const found =
       IN_BODY.exec(text.slice(0, SEARCHED)) ?? (text.length > SEARCHED ? IN_BODY.exec(text.slice(-SEARCHED)) : null)
     if (found) return found[1]!
   }
-  const inPath = IN_PATH.exec(call.url)?.[1]
+  const inPath = IN_PATH.exec(url)?.[1]
   return inPath === undefined ? '' : inPath.slice(0, LONGEST_NAME)
 }
 

@@ -1,0 +1,74 @@
+import { watch } from 'node:fs'
+import { basename, dirname } from 'node:path'
+import { KeypoolError } from 'fetch-keypool'
+import { createGateway, type ReadConfig, readConfig } from 'fetch-keypool/gateway'
+
+/** Editors write a file in several steps: it is read when it has been left alone for so long, in milliseconds. */
+const SETTLED = 200
+
+/** Runs a gateway till it is told to end. */
+export async function runGateway(
+  path: string,
+  over: { host: string | undefined; port: string | undefined },
+): Promise<void> {
+  const port = over.port === undefined ? undefined : Number(over.port)
+  if (port !== undefined && !Number.isInteger(port))
+    throw new KeypoolError('ERR_CONFIG', `--port: a number, not '${over.port}'.`)
+  const withOptions = ({ config, ...rest }: ReadConfig): ReadConfig => ({
+    ...rest,
+    config: {
+      ...config,
+      listen: { ...config.listen, ...(over.host ? { host: over.host } : {}), ...(port === undefined ? {} : { port }) },
+    },
+  })
+  let read = withOptions(await readConfig(path))
+  const say = (message: string) => process.stderr.write(`${message}\n`)
+  const gateway = await createGateway(read.config).catch(error => {
+    throw read.locate(error)
+  })
+  const url = await gateway.listen()
+  say(`fetch-keypool gateway: ${url}, ${Object.keys(read.config.routes).join(', ')}`)
+  if (read.config.dashboard !== false) say(`dashboard: ${url}/__keypool/`)
+
+  let reloading = Promise.resolve()
+  const reload = () => {
+    reloading = reloading.then(async () => {
+      let next: ReadConfig | undefined
+      try {
+        next = withOptions(await readConfig(path))
+        await gateway.reload(next.config)
+        read = next
+        rewatch()
+        say('The configuration was read again.')
+      } catch (error) {
+        const located = next ? next.locate(error) : error
+        say(`The configuration stays as it was: ${(located as Error).message}`)
+      }
+    })
+  }
+
+  let watchers: { close(): void }[] = []
+  let timer: NodeJS.Timeout | undefined
+  function rewatch(): void {
+    for (const each of watchers) each.close()
+    // The folder, as a file that is replaced is another file.
+    watchers = read.files.map(file =>
+      watch(dirname(file), (_, name) => {
+        if (name !== basename(file)) return
+        clearTimeout(timer)
+        timer = setTimeout(reload, SETTLED)
+      }),
+    )
+  }
+  rewatch()
+  process.on('SIGHUP', reload)
+  const signal = await new Promise<string>(resolve => {
+    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve(name))
+  })
+  say(`${signal}: ending when requests on their way are answered; once more ends at once.`)
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => process.exit(1))
+  clearTimeout(timer)
+  for (const each of watchers) each.close()
+  await gateway.close()
+  process.exit(0)
+}

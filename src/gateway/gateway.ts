@@ -1,0 +1,369 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { getRequestListener } from '@hono/node-server'
+import type { KeyPoolEvents, PooledFetch, Sharing } from 'fetch-keypool'
+import { Hono } from 'hono'
+import { parseDuration } from '../duration.js'
+import { InvalidOptionError, KeypoolError } from '../errors.js'
+import type { AlertEvent, GatewayConfig } from './config/config.js'
+import { checkConfig } from './config/schema.js'
+import { resolveSecrets } from './config/secrets.js'
+import { type AlertSender, alertSender } from './monitor/alerts.js'
+import { createLog } from './monitor/log.js'
+import { type Served as Counted, metricsText } from './monitor/metrics.js'
+import { operatorApi, page } from './operator/api.js'
+import { findToken, knownToken } from './policies/authentication.js'
+import type { KeptTallies } from './policies/counters.js'
+import { createPolicies } from './policies/create-policies.js'
+import { problemResponse } from './problem.js'
+import { callerAddress, isLoopback, ranges } from './proxy/address.js'
+import { forwarder, type Served } from './proxy/forward.js'
+import { shownTokens } from './proxy/headers.js'
+import { createRoute, type Route } from './proxy/route.js'
+import { createUpstream } from './proxy/upstream.js'
+import { openStateFile } from './state/state-file.js'
+
+/** A running gateway. */
+export interface Gateway {
+  /** Listens. @returns its own URL */
+  listen(): Promise<string>
+  /** The pool of a route, for whoever made the gateway in code. */
+  pool(path: string): PooledFetch
+  /**
+   * Goes on with another configuration: routes that are the same keep their pools; others get new ones that know what the
+   * old ones had found out. Where it listens and its bounds stay as they are.
+   *
+   * @throws whatever is wrong with it; the old one stays
+   */
+  reload(config: GatewayConfig): Promise<void>
+  /** Takes no more requests, lets those on their way end (up to `server.drain`), writes the state, and ends. */
+  close(): Promise<void>
+}
+
+type Bindings = { incoming: IncomingMessage; outgoing: ServerResponse }
+
+const ALERTS: readonly AlertEvent[] = [
+  'key-near-exhaustion',
+  'key-exhausted',
+  'key-disabled',
+  'key-recovered',
+  'pool-exhausted',
+]
+
+/** All that follows from one configuration. */
+interface Setup {
+  readonly config: GatewayConfig
+  readonly routes: ReadonlyMap<string, Route>
+  /** The longest paths first. */
+  readonly paths: readonly string[]
+  readonly alerts: readonly AlertSender[]
+  readonly isTrusted: (address: string) => boolean
+  /** What budgets have counted, by their names. */
+  readonly readTallies: () => Record<string, KeptTallies>
+  readonly app: Hono<{ Bindings: Bindings }>
+}
+
+/**
+ * Makes a gateway: pools of keys behind HTTP, for programs in any language, with policies before them.
+ *
+ * @param given - as in a file; texts may hold `${NAME}` and `file:path`
+ * @throws InvalidOptionError, KeypoolError with `ERR_CONFIG`
+ */
+export async function createGateway(given: GatewayConfig): Promise<Gateway> {
+  const first = prepare(given)
+  const { host = '127.0.0.1', port = 8787 } = first.listen ?? {}
+  const log = createLog(first.log)
+  const state = openStateFile(first.state, log.warn)
+  const redis = first.redis === undefined ? undefined : await connectRedis(first.redis)
+  const counted = new Map<string, Counted>()
+  const closing = new AbortController()
+  let underWay = 0
+  let whenIdle: (() => void) | undefined
+
+  const upstream = createUpstream({ allowPrivate: first.allowPrivateUpstreams ?? false })
+  let setup = build(first, undefined)
+
+  function build(config: GatewayConfig, before: Setup | undefined): Setup {
+    const alerts = (config.alerts ?? []).map(each => alertSender(each, log.warn))
+    const policies = createPolicies(config.policies ?? [])
+    const routes = new Map<string, Route>()
+    const made: Route[] = []
+    try {
+      for (const [path, each] of Object.entries(config.routes)) {
+        const known = before?.routes.get(path)
+        if (known && known.made === JSON.stringify(each)) {
+          routes.set(path, { ...known, policies: [...policies, ...createPolicies(each.policies ?? [], path)] })
+          continue
+        }
+        const route = createRoute(path, each, upstream.fetch, redis?.sharing ?? state.book.sharing(path), policies)
+        made.push(route)
+        routes.set(path, route)
+      }
+    } catch (error) {
+      for (const { fetch } of made) void fetch.close()
+      throw error
+    }
+    for (const { path, fetch } of made) observe(path, fetch)
+    const budgets = new Map(
+      [...routes.values()].flatMap(route => route.policies).map(each => [each.name, each.tallies] as const),
+    )
+    const kept = before ? before.readTallies() : state.tallies
+    const readTallies = () => {
+      const now = Date.now()
+      return Object.fromEntries([...budgets].flatMap(([name, tallies]) => (tallies ? [[name, tallies.read(now)]] : [])))
+    }
+    for (const [name, tallies] of budgets) tallies?.restore(kept[name] ?? {}, Date.now())
+    state.keep(readTallies)
+    const isTrusted = ranges(config.trustedProxies ?? [])
+    const paths = [...routes.keys()].sort((a, b) => b.length - a.length)
+    const partial = { config, routes, paths, alerts, isTrusted, readTallies }
+    return { ...partial, app: application(partial) }
+  }
+
+  function observe(path: string, { pool }: PooledFetch): void {
+    const on = pool.on.bind(pool) as (name: keyof KeyPoolEvents, listener: (event: object) => void) => void
+    for (const event of ALERTS) {
+      on(event, payload => {
+        log.event(event === 'key-recovered' ? 'info' : 'warn', { event, route: path, ...payload }, event)
+        for (const alert of setup.alerts) alert.send({ event, route: path, ...payload })
+      })
+    }
+    for (const event of ['sharing-degraded', 'sharing-restored'] as const) {
+      on(event, payload => log.event('warn', { event, route: path, ...payload }, event))
+    }
+  }
+
+  function addressOf(incoming: IncomingMessage): string {
+    const forwarded = incoming.headers['x-forwarded-for']
+    return callerAddress(
+      incoming.socket.remoteAddress ?? '',
+      Array.isArray(forwarded) ? forwarded.join() : forwarded,
+      setup.isTrusted,
+    )
+  }
+
+  function served(each: Served): void {
+    let counts = counted.get(each.visit.route)
+    if (!counts) {
+      counts = { answers: new Map(), refusals: new Map() }
+      counted.set(each.visit.route, counts)
+    }
+    counts.answers.set(each.status, (counts.answers.get(each.status) ?? 0) + 1)
+    const policy = each.problem?.policy
+    if (policy !== undefined) counts.refusals.set(policy, (counts.refusals.get(policy) ?? 0) + 1)
+    state.changed()
+    log.served(each)
+  }
+  const forward = forwarder({ addressOf, served })
+
+  function application({ config, routes, paths }: Omit<Setup, 'app'>): Hono<{ Bindings: Bindings }> {
+    const app = new Hono<{ Bindings: Bindings }>()
+    const operators = (config.operator?.tokens ?? []).map(hash => knownToken('operator', hash))
+    const isOperator = (request: Request) => {
+      const headers = Object.fromEntries(request.headers)
+      return findToken(operators, shownTokens(headers, new URL(request.url))) !== undefined
+    }
+    const hasOperator = operators.length > 0
+    const access = {
+      // Where nobody is named, whoever is on this machine may look; but nobody may change anything.
+      mayLook: (request: Request, address: string) => (hasOperator ? isOperator(request) : isLoopback(address)),
+      mayAct: (request: Request) => hasOperator && isOperator(request),
+    }
+    const addressIn = (context: unknown) => addressOf((context as { env: Bindings }).env.incoming)
+
+    app.get('/health', context => context.json({ status: 'ok' }))
+    app.get('/ready', context => {
+      const isReady = !closing.signal.aborted
+      return context.json({ status: isReady ? 'ready' : 'closing' }, isReady ? 200 : 503)
+    })
+    if (config.metrics !== false) {
+      app.get('/metrics', context => {
+        if (!access.mayLook(context.req.raw, addressIn(context))) {
+          return problemResponse({ status: 401, type: 'unauthenticated', title: "The operator's token is needed" })
+        }
+        const all = [...routes.values()].map(({ path, fetch }) => ({
+          path,
+          fetch,
+          served: counted.get(path) ?? NOTHING,
+        }))
+        return context.text(metricsText(all), 200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' })
+      })
+    }
+    if (config.dashboard !== false) {
+      app.get('/__keypool', context => context.redirect('/__keypool/'))
+      app.get('/__keypool/', page)
+    }
+    app.route(
+      '/__keypool',
+      operatorApi({
+        ...{ routes: () => setup.routes, access, hasOperator, dashboard: config.dashboard !== false },
+        ...{ addressOf: addressIn, closing: closing.signal },
+      }),
+    )
+    app.all('*', context => {
+      const { incoming, outgoing } = context.env
+      const path = paths.find(each => isUnder(incoming.url!, each))
+      if (path === undefined) return problemResponse({ status: 404, type: 'no-route', title: 'No route has this path' })
+      underWay++
+      outgoing.once('close', () => {
+        if (--underWay === 0) whenIdle?.()
+      })
+      return forward(routes.get(path)!, incoming, outgoing)
+    })
+    app.onError(error => {
+      log.event('error', { error: error.message }, 'failed')
+      return problemResponse({ status: 500, type: 'failed', title: 'The gateway has failed' })
+    })
+    return app
+  }
+
+  const server = serverFor(first, (incoming, outgoing) => {
+    if (!incoming.url?.startsWith('/')) {
+      outgoing.writeHead(400, { connection: 'close' }).end()
+      return
+    }
+    if (closing.signal.aborted) outgoing.setHeader('connection', 'close')
+    void listener(incoming, outgoing)
+  })
+  const listener = getRequestListener((request, env) => setup.app.fetch(request, env as Bindings), {
+    overrideGlobalObjects: false,
+  })
+
+  async function drain(milliseconds: number): Promise<void> {
+    const idle =
+      underWay === 0
+        ? Promise.resolve()
+        : new Promise<void>(resolve => {
+            whenIdle = resolve
+          })
+    server.closeIdleConnections()
+    let timer: NodeJS.Timeout | undefined
+    await Promise.race([
+      idle,
+      new Promise(resolve => {
+        timer = setTimeout(resolve, milliseconds)
+      }),
+    ])
+    clearTimeout(timer)
+    server.closeAllConnections()
+  }
+
+  return {
+    listen: () =>
+      new Promise((resolve, reject) => {
+        server.once('error', reject)
+        server.listen(port, host, () => {
+          const { address, port: actual } = server.address() as AddressInfo
+          resolve(`http://${address.includes(':') ? `[${address}]` : address}:${actual}`)
+        })
+      }),
+    pool(path) {
+      const route = setup.routes.get(path)
+      if (!route) throw new KeypoolError('ERR_CONFIG', `There is no route '${path}'.`)
+      return route.fetch
+    },
+    async reload(next) {
+      const config = prepare(next)
+      const before = setup
+      setup = build(config, before)
+      const kept = new Set([...setup.routes.values()].map(({ fetch }) => fetch))
+      // What is on its way with an old pool ends with it.
+      await Promise.all(
+        [...before.routes.values()].filter(({ fetch }) => !kept.has(fetch)).map(({ fetch }) => fetch.close()),
+      )
+      await Promise.all(before.alerts.map(each => each.flush()))
+    },
+    async close() {
+      if (closing.signal.aborted) return
+      closing.abort()
+      const ended = new Promise<void>(resolve => server.close(() => resolve()))
+      await drain(parseDuration(first.server?.drain ?? '30s')!)
+      await Promise.all([...setup.routes.values()].map(({ fetch }) => fetch.close()))
+      await state.flush()
+      await Promise.race([
+        Promise.all(setup.alerts.map(each => each.flush())),
+        new Promise(resolve => setTimeout(resolve, 2_000).unref()),
+      ])
+      redis?.close()
+      await upstream.close()
+      if (server.listening) await ended
+      log.flush()
+    },
+  }
+}
+
+const NOTHING: Counted = { answers: new Map(), refusals: new Map() }
+
+function isUnder(url: string, path: string): boolean {
+  if (!url.startsWith(path)) return false
+  const next = url[path.length]
+  return next === undefined || next === '/' || next === '?'
+}
+
+/** Checks a configuration, and that nobody can get at the keys who should not. */
+function prepare(given: GatewayConfig): GatewayConfig {
+  const config = checkConfig(resolveSecrets(given, { env: process.env, folder: process.cwd() }))
+  const { host = '127.0.0.1' } = config.listen ?? {}
+  if (isLoopback(host)) return config
+  const covering = (config.policies ?? []).filter(each => 'authentication' in each)
+  for (const [path, { policies = [] }] of Object.entries(config.routes)) {
+    const isAsked =
+      policies.some(
+        each =>
+          'authentication' in each && each.authentication.tokens.length > 0 && (each.routes?.includes(path) ?? true),
+      ) || covering.some(each => each.authentication.tokens.length > 0 && (each.routes?.includes(path) ?? true))
+    if (isAsked) continue
+    throw new InvalidOptionError(
+      'listen.host',
+      `a loopback address, as route '${path}' asks for no authentication`,
+      `'${host}'`,
+    )
+  }
+  return config
+}
+
+function serverFor(
+  { server: bounds = {} }: GatewayConfig,
+  serve: (incoming: IncomingMessage, outgoing: ServerResponse) => void,
+): Server {
+  const time = (value: number | string | undefined, otherwise: string) => parseDuration(value ?? otherwise)!
+  const server = createServer(
+    {
+      maxHeaderSize: bounds.maxHeaderBytes ?? 16_384,
+      headersTimeout: time(bounds.headersTimeout, '10s'),
+      requestTimeout: time(bounds.requestTimeout, '5m'),
+      keepAliveTimeout: time(bounds.idleTimeout, '65s'),
+      connectionsCheckingInterval: 1_000,
+      insecureHTTPParser: false,
+      noDelay: true,
+    },
+    serve,
+  )
+  server.maxConnections = bounds.maxConnections ?? 10_000
+  // What is no HTTP is told so, as far as it still listens.
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (error.code === 'ECONNRESET' || !socket.writable) return
+    const status =
+      error.code === 'HPE_HEADER_OVERFLOW'
+        ? '431 Request Header Fields Too Large'
+        : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+          ? '408 Request Timeout'
+          : '400 Bad Request'
+    socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
+  })
+  return server
+}
+
+/** Redis is asked for only where the configuration names it. */
+async function connectRedis(url: string): Promise<{ sharing: Sharing; close(): void }> {
+  let ioredis: typeof import('ioredis')
+  try {
+    ioredis = await import('ioredis')
+  } catch (error) {
+    throw new KeypoolError('ERR_CONFIG', "'redis' needs the package 'ioredis': npm install ioredis", { cause: error })
+  }
+  const { redisSharing } = await import('fetch-keypool/redis')
+  const client = new ioredis.Redis(url, { maxRetriesPerRequest: 1 })
+  client.on('error', () => {})
+  return { sharing: redisSharing({ client }), close: () => client.disconnect() }
+}

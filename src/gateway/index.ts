@@ -1,0 +1,19 @@
+export type {
+  AddressesConfig,
+  AlertConfig,
+  AlertEvent,
+  AllowConfig,
+  AuthenticationConfig,
+  BudgetConfig,
+  GatewayConfig,
+  PolicyConfig,
+  PriorityConfig,
+  RateLimitConfig,
+  RouteConfig,
+  ServerBounds,
+} from './config/config.js'
+export { type ReadConfig, readConfig } from './config/read.js'
+export { createGateway, type Gateway } from './gateway.js'
+export { hashToken } from './policies/authentication.js'
+export { type CodePolicy, type WithPoliciesOptions, withPolicies } from './policies/with-policies.js'
+export { keysOf, probeOf } from './proxy/route.js'

@@ -1,0 +1,93 @@
+import { createHmac } from 'node:crypto'
+import pRetry from 'p-retry'
+import { parseDuration } from '../../duration.js'
+import type { AlertConfig, AlertEvent } from '../config/config.js'
+
+const ALL: readonly AlertEvent[] = [
+  'key-near-exhaustion',
+  'key-exhausted',
+  'key-disabled',
+  'pool-exhausted',
+  'key-recovered',
+]
+/** How long a receiver may take, in milliseconds, and how often it is tried again. */
+const PATIENCE = 10_000
+const RETRIES = 4
+/** So many alerts wait for a receiver that does not answer; older ones are dropped. */
+const MOST = 100
+
+export interface Alert {
+  readonly event: AlertEvent
+  readonly route: string
+  readonly keyId?: string | undefined
+}
+
+/** What sends alerts to one place. */
+export interface AlertSender {
+  send(alert: Alert & Record<string, unknown>): void
+  /** Settles when what was to be sent is sent, or was tried often enough. */
+  flush(): Promise<void>
+}
+
+/**
+ * Sends alerts as signed JSON, one after another, each tried again with backoff where it fails. The same alert of the same
+ * key is sent once in a while only.
+ *
+ * The signature covers the timestamp, so that what was recorded cannot be sent again later.
+ */
+export function alertSender(config: AlertConfig, warn: (message: string) => void): AlertSender {
+  const { url, secret, events = ALL, quiet = '5m' } = config
+  const silence = parseDuration(quiet)!
+  const sentAt = new Map<string, number>()
+  let waiting = 0
+  let last = Promise.resolve()
+
+  async function post(body: string): Promise<void> {
+    await pRetry(
+      async () => {
+        const timestamp = String(Math.floor(Date.now() / 1000))
+        const signature = secret && createHmac('sha256', secret).update(`${timestamp}.${body}`).digest('hex')
+        const answer = await fetch(url, {
+          method: 'POST',
+          headers: {
+            'content-type': 'application/json',
+            'x-keypool-timestamp': timestamp,
+            ...(signature ? { 'x-keypool-signature': `sha256=${signature}` } : {}),
+          },
+          body,
+          signal: AbortSignal.timeout(PATIENCE),
+          redirect: 'error',
+        })
+        await answer.arrayBuffer()
+        if (!answer.ok) throw new Error(`it answered with ${answer.status}`)
+      },
+      { retries: RETRIES, minTimeout: 500, maxTimeout: 10_000, randomize: true, unref: true },
+    )
+  }
+
+  return {
+    send(alert) {
+      const { event, route, keyId } = alert
+      if (!events.includes(event)) return
+      const name = `${event} ${route} ${keyId ?? ''}`
+      const now = Date.now()
+      if (now - (sentAt.get(name) ?? Number.NEGATIVE_INFINITY) < silence) return
+      sentAt.set(name, now)
+      // That it is back may be told again when it was out again.
+      if (event === 'key-recovered') sentAt.delete(`key-exhausted ${route} ${keyId}`)
+      if (waiting >= MOST) {
+        warn(`An alert is dropped: ${new URL(url).origin} does not answer.`)
+        return
+      }
+      waiting++
+      const body = JSON.stringify({ ...alert, at: new Date(now) })
+      last = last
+        .then(() => post(body))
+        .catch((error: Error) => warn(`An alert could not be sent to ${new URL(url).origin}: ${error.message}.`))
+        .finally(() => {
+          waiting--
+        })
+    },
+    flush: () => last,
+  }
+}

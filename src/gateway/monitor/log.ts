@@ -1,0 +1,51 @@
+import pino from 'pino'
+import type { GatewayConfig } from '../config/config.js'
+import type { Served } from '../proxy/forward.js'
+
+/** What the gateway writes: one JSON line for each request, event and warning. */
+export interface GatewayLog {
+  served(served: Served): void
+  event(level: 'debug' | 'info' | 'warn' | 'error', fields: object, message: string): void
+  warn(message: string): void
+  info(message: string): void
+  flush(): void
+}
+
+const QUIET: GatewayLog = { served() {}, event() {}, warn() {}, info() {}, flush() {} }
+
+/**
+ * Writes to a file, or to stdout. A request's line has no fields of the caller's and no query, so that no token can be in
+ * it. Of successful requests a share is written, of others all.
+ */
+export function createLog(options: GatewayConfig['log']): GatewayLog {
+  if (options === false) return QUIET
+  const { file, level = 'info', sample = 1 } = options ?? {}
+  const destination = pino.destination({ dest: file ?? 1, sync: false, mkdir: true })
+  const logger = pino({ level, base: undefined, redact: ['*.authorization', '*.value', '*.token'] }, destination)
+  return {
+    served({ visit, status, duration, problem }) {
+      const isFine = status < 400
+      if (isFine && sample < 1 && Math.random() >= sample) return
+      const { route, method, path, address, caller, model } = visit
+      logger[isFine ? 'info' : status >= 500 ? 'error' : 'warn'](
+        {
+          ...{ route, method, path, status, duration: Math.round(duration * 10) / 10, address },
+          ...(caller === '' ? {} : { caller }),
+          ...(model === undefined ? {} : { model }),
+          ...(problem ? { problem: problem.type, policy: problem.policy } : {}),
+        },
+        'request',
+      )
+    },
+    event: (level, fields, message) => logger[level](fields, message),
+    warn: message => logger.warn(message),
+    info: message => logger.info(message),
+    flush() {
+      try {
+        destination.flushSync()
+      } catch {
+        // Nothing was written yet: sonic-boom throws where its file is not open.
+      }
+    },
+  }
+}

@@ -1,0 +1,156 @@
+import { KeypoolError } from 'fetch-keypool'
+import { Hono } from 'hono'
+import { type Problem, problemResponse } from '../problem.js'
+import type { Route } from '../proxy/route.js'
+import { asset } from './assets.js'
+import { overviewOf } from './overview.js'
+
+/** How often the page is told what there is, in milliseconds. */
+const BEAT = 1_000
+
+/** Who may do what: look at the page, and change things. */
+export interface Access {
+  mayLook(request: Request, address: string): boolean
+  mayAct(request: Request): boolean
+}
+
+export interface ApiOptions {
+  routes(): ReadonlyMap<string, Route>
+  readonly access: Access
+  /** Whether there is somebody who may act at all. */
+  readonly hasOperator: boolean
+  addressOf(context: unknown): string
+  readonly dashboard: boolean
+  readonly closing: AbortSignal
+}
+
+const UNKNOWN: Problem = { status: 404, type: 'not-found', title: 'There is no such thing here' }
+const DENIED: Problem = {
+  ...{ status: 401, type: 'unauthenticated', title: "The operator's token is needed" },
+  headers: { 'www-authenticate': 'Bearer realm="keypool-operator"' },
+}
+/** Nothing from elsewhere runs in the page, and nobody frames it. */
+const PAGE_HEADERS = {
+  'content-security-policy':
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+  'x-content-type-options': 'nosniff',
+  'referrer-policy': 'no-referrer',
+  'cache-control': 'no-cache',
+}
+
+const FILES = [
+  ['app.js', 'text/javascript'],
+  ['style.css', 'text/css'],
+  ['uplot.js', 'text/javascript'],
+  ['uplot.css', 'text/css'],
+] as const
+
+function file(name: Parameters<typeof asset>[0], type: string): Response {
+  return new Response(asset(name), { headers: { 'content-type': `${type}; charset=utf-8`, ...PAGE_HEADERS } })
+}
+
+/** The page itself: nothing in it is secret, what it shows is asked for. */
+export function page(): Response {
+  return file('index.html', 'text/html')
+}
+
+/** What the operator sees and does, under `/__keypool`. */
+export function operatorApi(options: ApiOptions): Hono {
+  const { routes, access, hasOperator, addressOf, dashboard, closing } = options
+  const app = new Hono()
+
+  if (dashboard) {
+    for (const [name, type] of FILES) app.get(`/${name}`, () => file(name, type))
+  }
+
+  app.use('/api/*', async (context, next) => {
+    const isLooking = context.req.method === 'GET'
+    const may = isLooking ? access.mayLook(context.req.raw, addressOf(context)) : access.mayAct(context.req.raw)
+    if (!may) return problemResponse(hasOperator || isLooking ? DENIED : UNKNOWN)
+    context.header('cache-control', 'no-store')
+    return next()
+  })
+
+  const overview = () => ({
+    mayAct: hasOperator,
+    at: new Date(),
+    routes: [...routes().values()].map(({ path, fetch }) => overviewOf(path, fetch)),
+  })
+  app.get('/api/overview', context => context.json(overview()))
+  app.get(
+    '/api/live',
+    () =>
+      new Response(live(overview, closing), {
+        headers: { 'content-type': 'text/event-stream', 'cache-control': 'no-store' },
+      }),
+  )
+
+  /** Finds the route, does the thing, and says what the keys are then. */
+  const act = (path: string, doIt: (route: Route) => unknown): Response => {
+    const route = routes().get(path)
+    if (!route) return problemResponse({ ...UNKNOWN, title: `There is no route ${path}` })
+    try {
+      doIt(route)
+      return Response.json({ keys: route.fetch.pool.keys() })
+    } catch (error) {
+      if (KeypoolError.is(error, 'ERR_UNKNOWN_KEY')) return problemResponse({ ...UNKNOWN, title: error.message })
+      if (KeypoolError.is(error, 'ERR_INVALID_OPTION')) {
+        return problemResponse({ status: 400, type: 'invalid', title: error.message })
+      }
+      throw error
+    }
+  }
+  const routeOf = (text: string | undefined) => `/${text ?? ''}`
+  app.get('/api/keys/:route{.+}', context => act(routeOf(context.req.param('route')), () => {}))
+  app.post('/api/keys/:route{.+}', async context => {
+    const given = (await context.req.json().catch(() => undefined)) as
+      | { id?: unknown; key?: unknown; action?: unknown }
+      | undefined
+    const route = routeOf(context.req.param('route'))
+    const id = typeof given?.id === 'string' ? given.id : undefined
+    switch (given?.action) {
+      case 'add':
+        return act(route, ({ fetch }) => fetch.pool.add(given.key as string))
+      case 'remove':
+        return act(route, ({ fetch }) => fetch.pool.remove(id ?? ''))
+      case 'disable':
+        return act(route, ({ fetch }) => fetch.pool.disable(id ?? ''))
+      case 'enable':
+        return act(route, ({ fetch }) => fetch.pool.enable(id ?? ''))
+      case 'reset':
+        return act(route, ({ fetch }) => fetch.pool.reset(id))
+      default: {
+        const title = "'action' is add (with 'key'), remove, disable, enable (with 'id') or reset"
+        return problemResponse({ status: 400, type: 'invalid', title })
+      }
+    }
+  })
+  app.all('*', () => problemResponse(UNKNOWN))
+  return app
+}
+
+/** What there is, as server-sent events, once a second, for as long as somebody listens. */
+function live(overview: () => unknown, closing: AbortSignal): ReadableStream<Uint8Array> {
+  const encoder = new TextEncoder()
+  let timer: NodeJS.Timeout | undefined
+  return new ReadableStream({
+    start(controller) {
+      const stop = () => {
+        clearInterval(timer)
+        controller.close()
+      }
+      const tell = () => {
+        // A reader that is slow gets the next one.
+        if ((controller.desiredSize ?? 1) <= 0) return
+        controller.enqueue(encoder.encode(`data: ${JSON.stringify(overview())}\n\n`))
+      }
+      tell()
+      timer = setInterval(tell, BEAT)
+      timer.unref()
+      closing.addEventListener('abort', stop, { once: true })
+    },
+    cancel() {
+      clearInterval(timer)
+    },
+  })
+}

@@ -1,0 +1,103 @@
+import { CalendarWindow } from '../../limiter/calendar-window.js'
+import { Concurrency } from '../../limiter/concurrency.js'
+import type { SharedMeter } from '../../limiter/meter.js'
+import { permitBooks } from '../../limiter/permit-book.js'
+import { SlidingWindow } from '../../limiter/sliding-window.js'
+
+/** What is counted for one caller. */
+export interface Tally {
+  readonly meters: readonly SharedMeter[]
+  usedAt: number
+}
+
+export interface TallyLimits {
+  readonly requests?: number | undefined
+  readonly tokens?: number | undefined
+  readonly concurrency?: number | undefined
+  readonly per: number | 'day' | 'month' | undefined
+  readonly timeZone?: string | undefined
+}
+
+/** What was used, by whom, of each limit, and when the first of the windows ends. */
+export type KeptTallies = Readonly<Record<string, { readonly used: readonly number[]; readonly until: number }>>
+
+/** Counts units that were used, even where there were not so many. */
+export function spend(meter: SharedMeter, units: number, at: number): void {
+  if (units <= 0) return
+  meter.confirm(0, at)
+  meter.settle?.(0, units, at, at)
+}
+
+/** How many callers are kept in mind at least; those that have used nothing for a window's time are forgotten first. */
+const MOST = 10_000
+
+/** Counts by whom it is counted for. */
+export class Tallies {
+  readonly #limits: TallyLimits
+  readonly #openBook = permitBooks()
+  readonly #tallies = new Map<string, Tally>()
+
+  constructor(limits: TallyLimits) {
+    this.#limits = limits
+  }
+
+  of(name: string, now: number): Tally {
+    let tally = this.#tallies.get(name)
+    if (!tally) {
+      if (this.#tallies.size >= MOST) this.#forget(now)
+      tally = { meters: this.#meters(now), usedAt: now }
+      this.#tallies.set(name, tally)
+    }
+    tally.usedAt = now
+    return tally
+  }
+
+  /** What was used of calendar windows that have not ended, by whom, for a restart. */
+  read(now: number): KeptTallies {
+    const kept: Record<string, { used: number[]; until: number }> = {}
+    for (const [name, { meters }] of this.#tallies) {
+      const until = Math.min(...meters.map(meter => meter.endsAt?.(now) ?? Number.POSITIVE_INFINITY))
+      const used = meters.map(meter => meter.inUse(now))
+      if (Number.isFinite(until) && used.some(each => each > 0)) kept[name] = { used, until }
+    }
+    return kept
+  }
+
+  restore(kept: KeptTallies, now: number): void {
+    for (const [name, { used, until }] of Object.entries(kept)) {
+      if (until <= now) continue
+      this.of(name, now).meters.forEach((meter, index) => {
+        spend(meter, used[index] ?? 0, now)
+      })
+    }
+  }
+
+  #meters(now: number): SharedMeter[] {
+    const { requests, tokens, concurrency, per, timeZone = 'UTC' } = this.#limits
+    const meters: SharedMeter[] = []
+    for (const [unit, limit] of [
+      ['requests', requests],
+      ['tokens', tokens],
+    ] as const) {
+      if (limit === undefined || per === undefined) continue
+      const settings = { unit, limit, cost: undefined }
+      meters.push(
+        typeof per === 'number'
+          ? new SlidingWindow(this.#openBook, { ...settings, per })
+          : new CalendarWindow(this.#openBook, { ...settings, per }, timeZone, now),
+      )
+    }
+    if (concurrency !== undefined) meters.push(new Concurrency(this.#openBook, concurrency))
+    return meters
+  }
+
+  /** Those of whom nothing is counted any more make room; where none is, whoever was here longest ago. */
+  #forget(now: number): void {
+    let oldest: [string, number] | undefined
+    for (const [name, { meters, usedAt }] of this.#tallies) {
+      if (meters.every(meter => meter.inUse(now) <= 0)) this.#tallies.delete(name)
+      else if (!oldest || usedAt < oldest[1]) oldest = [name, usedAt]
+    }
+    if (this.#tallies.size >= MOST && oldest) this.#tallies.delete(oldest[0])
+  }
+}

@@ -1,0 +1,23 @@
+import { mayTellUsage, UsageReader, usageInFields } from '../../signals/usage.js'
+import type { Visit } from './policy.js'
+
+/** The body as it comes, looked at for tokens where they are counted. */
+export function watchTokens(
+  response: Response,
+  visit: Pick<Visit, 'ended'>,
+  end: (tokens: number | undefined) => void,
+): ReadableStream | null {
+  const { body, headers } = response
+  if (visit.ended.length === 0 || !body) return body
+  const said = usageInFields(headers)
+  const reader = said === undefined && mayTellUsage(headers) && response.ok ? new UsageReader() : undefined
+  return body.pipeThrough(
+    new TransformStream<Uint8Array, Uint8Array>({
+      transform(chunk, controller) {
+        reader?.read(chunk)
+        controller.enqueue(chunk)
+      },
+      flush: () => end(said ?? reader?.total),
+    }),
+  )
+}

@@ -1,0 +1,56 @@
+import ipaddr from 'ipaddr.js'
+
+type Address = ReturnType<typeof ipaddr.process>
+
+/** Whether a text is an address or a range of them. */
+export function isRange(text: string): boolean {
+  return ipaddr.isValid(text) || ipaddr.isValidCIDR(text)
+}
+
+/** A test for addresses in any of some ranges; an IPv4 address within IPv6 counts as IPv4. */
+export function ranges(texts: readonly string[]): (address: string) => boolean {
+  const all = texts.map(text =>
+    ipaddr.isValidCIDR(text) ? ipaddr.parseCIDR(text) : ([ipaddr.process(text), undefined] as const),
+  )
+  return address => {
+    const parsed = parse(address)
+    if (!parsed) return false
+    return all.some(([range, bits]) => {
+      if (range.kind() !== parsed.kind()) return false
+      const width = bits ?? (range.kind() === 'ipv4' ? 32 : 128)
+      return (parsed as ipaddr.IPv4).match(range as ipaddr.IPv4, width)
+    })
+  }
+}
+
+/** Whether an address is anything but one of the public internet: private, loopback, link-local, reserved… */
+export function isPrivate(address: string): boolean {
+  return parse(address)?.range() !== 'unicast'
+}
+
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || parse(host)?.range() === 'loopback'
+}
+
+/** The caller's address: the last one in `X-Forwarded-For` that no trusted proxy has. */
+export function callerAddress(
+  peer: string,
+  forwarded: string | null | undefined,
+  isTrusted: (address: string) => boolean,
+): string {
+  let address = peer
+  const hops = forwarded ? forwarded.split(',').map(hop => hop.trim()) : []
+  while (isTrusted(address)) {
+    const hop = hops.pop()
+    const parsed = hop && parse(hop)
+    // What is no address is nobody's word.
+    if (!parsed) break
+    address = parsed.toString()
+  }
+  return parse(address)?.toString() ?? address
+}
+
+function parse(address: string): Address | undefined {
+  const bare = address.replace(/^\[|\]$/g, '').replace(/%.*$/, '')
+  return ipaddr.isValid(bare) ? ipaddr.process(bare) : undefined
+}

@@ -1,0 +1,180 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { PooledInit } from 'fetch-keypool'
+import { KeypoolError } from '../../errors.js'
+import { modelNamed } from '../../pool/partition.js'
+import { ask, type Visit } from '../policies/policy.js'
+import { watchTokens } from '../policies/watch-tokens.js'
+import { type Problem, problemResponse } from '../problem.js'
+import { forwardedHeaders, returnedHeaders, shownTokens, withoutCredentials } from './headers.js'
+import type { Route } from './route.js'
+import { BodyTooLarge, lengthOf, type TakenBody, takeBody } from './take-body.js'
+
+/** What came of a request, for the log. */
+export interface Served {
+  readonly visit: Visit
+  readonly status: number
+  /** Milliseconds till the answer's headers were there. */
+  readonly duration: number
+  readonly problem: Problem | undefined
+}
+
+export interface ForwardOptions {
+  addressOf(incoming: IncomingMessage): string
+  served(served: Served): void
+}
+
+/** Statuses of what goes wrong behind the gateway. */
+const FAILURES: Readonly<Record<string, readonly [number, string, string]>> = {
+  ERR_TIMEOUT: [504, 'timeout', 'The service did not answer in time'],
+  ERR_CLOSED: [503, 'closing', 'The gateway is closing'],
+  ERR_KEYS_UNAVAILABLE: [503, 'no-keys', 'There are no keys'],
+  ERR_COST_EXCEEDS_LIMIT: [413, 'too-costly', 'The request costs more than any key may ask'],
+}
+
+/** Sends callers' requests on with a key, once all policies let them pass, and their answers back. */
+export function forwarder({ addressOf, served }: ForwardOptions) {
+  return async function forward(route: Route, incoming: IncomingMessage, outgoing: ServerResponse): Promise<Response> {
+    const startedAt = performance.now()
+    const gone = new AbortController()
+    outgoing.on('close', () => {
+      if (!outgoing.writableFinished) gone.abort(new Error('The caller has gone.'))
+      end(undefined)
+    })
+    const target = new URL(incoming.url!, 'http://gateway')
+    const rest = incoming.url!.slice(route.path.length)
+    const [path = ''] = rest.split('?', 1)
+    const method = incoming.method!
+    let body: TakenBody | undefined
+    const take = async () => {
+      body ??= await takeBody(incoming, visit.maxBody)
+      return body
+    }
+    const visit: Visit = {
+      ...{
+        route: route.path,
+        method,
+        path,
+        address: addressOf(incoming),
+        tokens: shownTokens(incoming.headers, target),
+      },
+      ...{
+        length: lengthOf(incoming),
+        model: undefined,
+        caller: '',
+        priority: 'auto',
+        maxBody: Number.POSITIVE_INFINITY,
+      },
+      ...{ fields: new Map(), answered: [], ended: [] },
+      async findModel() {
+        try {
+          const taken = await take()
+          const text = taken.kind === 'whole' ? new TextDecoder().decode(taken.bytes) : undefined
+          visit.model = modelNamed(text, path) || undefined
+          return undefined
+        } catch (error) {
+          return failure(error)
+        }
+      },
+    }
+    let isOver = false
+    function end(tokens: number | undefined): void {
+      if (isOver) return
+      isOver = true
+      for (const each of visit.answered.splice(0)) each()
+      for (const each of visit.ended) each(tokens)
+    }
+    function finish(response: Response, problem: Problem | undefined): Response {
+      for (const each of visit.answered.splice(0)) each()
+      for (const [name, value] of visit.fields) response.headers.append(name, value)
+      served({ visit, status: response.status, duration: performance.now() - startedAt, problem })
+      return response
+    }
+
+    try {
+      const url = upstreamUrl(route, rest, visit)
+      const problem = url ? await ask(route.policies, visit, gone.signal) : BAD_PATH
+      if (problem) return finish(refuse(problem, incoming), problem)
+      const headers = forwardedHeaders(incoming.rawHeaders)
+      if (route.readsBodies) headers.push(['accept-encoding', 'identity'])
+      const response = await send(route, url!, method, headers, await take(), visit, gone.signal)
+      const returned = returnedHeaders(response.headers)
+      return finish(
+        new Response(watchTokens(response, visit, end), {
+          status: response.status,
+          statusText: response.statusText,
+          headers: returned,
+        }),
+        undefined,
+      )
+    } catch (error) {
+      if (gone.signal.aborted) {
+        end(undefined)
+        return finish(new Response(null, { status: 499 }), undefined)
+      }
+      const problem = failure(error)
+      return finish(refuse(problem, incoming), problem)
+    }
+  }
+}
+
+const BAD_PATH: Problem = { status: 400, type: 'bad-path', title: 'The path leads out of its route' }
+
+/** Where a request goes; `undefined` where its path would lead out of what the route is for. */
+function upstreamUrl({ upstream }: Route, rest: string, { tokens }: Visit): string | undefined {
+  const base = upstream.href.replace(/\/$/, '')
+  const question = rest.indexOf('?')
+  const path = question < 0 ? rest : rest.slice(0, question)
+  const search = question < 0 ? '' : withoutCredentials(rest.slice(question), tokens)
+  if (!URL.canParse(base + path + search)) return undefined
+  const url = new URL(base + path + search)
+  const { origin, pathname } = new URL(base)
+  const within = pathname === '/' || url.pathname === pathname || url.pathname.startsWith(`${pathname}/`)
+  return url.origin === origin && within ? url.href : undefined
+}
+
+function send(
+  route: Route,
+  url: string,
+  method: string,
+  headers: [string, string][],
+  body: TakenBody,
+  { priority }: Visit,
+  signal: AbortSignal,
+): Promise<Response> {
+  const init = { method, headers, signal, priority } as const
+  switch (body.kind) {
+    case 'none':
+      return route.fetch(url, init)
+    case 'whole':
+      return route.fetch(url, { ...init, body: body.bytes as BodyInit })
+    case 'stream': {
+      // A request keeps what it has sent, up to a bound, so that it can be sent again with the next key.
+      const { signal: _, ...rest } = init
+      const request = new Request(url, { ...rest, body: body.stream, duplex: 'half' } as RequestInit)
+      return route.fetch(request, { signal, priority } as PooledInit)
+    }
+  }
+}
+
+function failure(error: unknown): Problem {
+  if (error instanceof BodyTooLarge || (error as Error | null)?.cause instanceof BodyTooLarge) {
+    return { status: 413, type: 'body-too-large', title: 'The body is too large' }
+  }
+  const known = KeypoolError.is(error) ? FAILURES[error.code] : undefined
+  if (known) return { status: known[0], type: known[1], title: known[2] }
+  const { cause } = error as { cause?: unknown }
+  if (KeypoolError.is(cause, 'ERR_ADDRESS_NOT_ALLOWED')) {
+    return { status: 502, type: 'address-not-allowed', title: 'The service is at an address that is not allowed' }
+  }
+  const code = (cause as { code?: unknown } | undefined)?.code
+  return {
+    ...{ status: 502, type: 'unreachable', title: 'The service could not be reached' },
+    detail: typeof code === 'string' ? code : undefined,
+  }
+}
+
+/** A refusal while a body still comes in ends the connection: nobody will read the rest. */
+function refuse(problem: Problem, incoming: IncomingMessage): Response {
+  const headers = incoming.complete ? problem.headers : { ...problem.headers, connection: 'close' }
+  return problemResponse({ ...problem, headers })
+}

@@ -1,0 +1,102 @@
+/** Fields that concern one connection only (RFC 9110 section 7.6.1), and those that tell a proxy who asks. */
+const HOP_BY_HOP: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+])
+/** Where SDKs put the key, which is the caller's token here: none of it goes on. */
+export const CREDENTIALS = ['x-keypool-token', 'authorization', 'x-api-key', 'api-key', 'x-goog-api-key'] as const
+const NOT_FORWARDED: ReadonlySet<string> = new Set([
+  ...HOP_BY_HOP,
+  ...CREDENTIALS,
+  'host',
+  'content-length',
+  'expect',
+  'cookie',
+  'forwarded',
+  'via',
+  'x-real-ip',
+])
+/** The parameters of a query in which a key may stand. */
+const IN_QUERY = ['key', 'api_key', 'apikey', 'access_token']
+
+/** The caller's fields as they go on: without what is meant for this hop, or says who the caller is. */
+export function forwardedHeaders(rawHeaders: readonly string[]): [string, string][] {
+  const named = new Set<string>()
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    if (rawHeaders[index]!.toLowerCase() === 'connection') {
+      for (const name of rawHeaders[index + 1]!.split(',')) named.add(name.trim().toLowerCase())
+    }
+  }
+  const headers: [string, string][] = []
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]!.toLowerCase()
+    if (NOT_FORWARDED.has(name) || named.has(name) || name.startsWith('x-forwarded-')) continue
+    headers.push([name, rawHeaders[index + 1]!])
+  }
+  return headers
+}
+
+/** The answer's fields as they go back. */
+export function returnedHeaders(headers: Headers): Headers {
+  const returned = new Headers()
+  const named = new Set((headers.get('connection') ?? '').split(',').map(name => name.trim().toLowerCase()))
+  for (const [name, value] of headers) {
+    if (!HOP_BY_HOP.has(name) && !named.has(name)) returned.append(name, value)
+  }
+  return returned
+}
+
+/** The tokens that a caller has shown, in whatever place its SDK puts a key. */
+export function shownTokens(headers: Readonly<Record<string, string | string[] | undefined>>, url: URL): string[] {
+  const tokens: string[] = []
+  for (const name of CREDENTIALS) {
+    const value = headers[name]
+    if (typeof value !== 'string' || value === '') continue
+    if (name !== 'authorization') tokens.push(value.trim())
+    else {
+      const [, scheme, rest] = /^(\S+)\s+(.*)$/.exec(value) ?? []
+      if (/^(?:bearer|token)$/i.test(scheme ?? '')) tokens.push(rest!.trim())
+      else if (/^basic$/i.test(scheme ?? '')) tokens.push(...passwords(rest!))
+    }
+  }
+  for (const name of IN_QUERY) {
+    const value = url.searchParams.get(name)
+    if (value) tokens.push(value)
+  }
+  return tokens
+}
+
+/** Takes what the caller has shown out of the query: the pool puts its own key in, if it belongs there. */
+export function withoutCredentials(search: string, tokens: readonly string[]): string {
+  if (search === '' || tokens.length === 0) return search
+  const kept = search
+    .slice(1)
+    .split('&')
+    .filter(part => {
+      const [name = '', value = ''] = part.split('=')
+      return !(IN_QUERY.includes(decode(name)) && tokens.includes(decode(value)))
+    })
+  return kept.length === 0 ? '' : `?${kept.join('&')}`
+}
+
+function passwords(basic: string): string[] {
+  const text = Buffer.from(basic, 'base64').toString('utf8')
+  const colon = text.indexOf(':')
+  return colon < 0 ? [text] : [text.slice(colon + 1), text.slice(0, colon)]
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '))
+  } catch {
+    // No encoding at all: it is what it is.
+    return text
+  }
+}

@@ -1,0 +1,101 @@
+import type { KeyOptions, Options, PooledFetch, Sharing } from 'fetch-keypool'
+import { type ProviderName, wrapFetch } from 'fetch-keypool'
+import { InvalidOptionError, KeypoolError } from '../../errors.js'
+import { PROVIDERS } from '../../signals/providers/index.js'
+import type { RouteConfig } from '../config/config.js'
+import { splitKeys } from '../config/secrets.js'
+import { createPolicies } from '../policies/create-policies.js'
+import type { Policy } from '../policies/policy.js'
+
+/** One pool, under its path. */
+export interface Route {
+  /** Where callers find it: `'/openai'`. */
+  readonly path: string
+  readonly fetch: PooledFetch
+  readonly policies: readonly Policy[]
+  /** What stands before the rest of a path. */
+  readonly upstream: URL
+  /** Whether what comes back must be readable: for tokens, or for a provider's refusals that come as successes. */
+  readonly readsBodies: boolean
+  /** What it was made of, to tell whether that has changed. */
+  readonly made: string
+}
+
+/** @throws InvalidOptionError, whose option begins with `routes.` and the path */
+export function createRoute(
+  path: string,
+  config: RouteConfig,
+  upstreamFetch: typeof globalThis.fetch,
+  sharing: Sharing | undefined,
+  policies: readonly Policy[],
+): Route {
+  const { upstream, keys: _, policies: own = [], ...options } = config
+  try {
+    const base = upstreamOf(upstream, config)
+    const fetch = wrapFetch(upstreamFetch, {
+      retry: 2,
+      ...options,
+      origins: options.origins ?? base.origin,
+      keys: keysOf(config),
+      onExhausted: 'respond',
+      ...(sharing ? { sharing } : {}),
+    } as Options)
+    const all = [...policies, ...createPolicies(own, path)]
+    const countsTokens = [options.limits ?? []].flat().some(limit => limit.tokens !== undefined)
+    return {
+      ...{ path, fetch, policies: all, upstream: base },
+      readsBodies: countsTokens || options.provider !== undefined || all.some(policy => policy.needsTokens),
+      made: JSON.stringify(config),
+    }
+  } catch (error) {
+    if (!KeypoolError.is(error, 'ERR_INVALID_OPTION')) throw error
+    throw new InvalidOptionError(`routes.${path}.${error.option}`, error.expected, error.received)
+  }
+}
+
+/** The keys of a route, one by one. */
+export function keysOf({ keys }: RouteConfig): (string | KeyOptions)[] {
+  return typeof keys === 'string' ? splitKeys(keys) : expand(keys)
+}
+
+/** Paths that cost nothing and need a key, by provider. */
+const PROBES: Readonly<Record<string, string>> = {
+  ...{
+    openai: '/v1/models',
+    anthropic: '/v1/models',
+    gemini: '/v1beta/models',
+    mistral: '/v1/models',
+    cohere: '/v1/models',
+  },
+  ...{
+    groq: '/openai/v1/models',
+    deepseek: '/models',
+    openrouter: '/api/v1/key',
+    github: '/rate_limit',
+    gitlab: '/api/v4/user',
+  },
+  ...{ stripe: '/v1/balance', notion: '/v1/users/me', discord: '/api/v10/users/@me', slack: '/api/auth.test' },
+}
+
+/** The URL of a request that tells whether a key is good. */
+export function probeOf(route: RouteConfig, path: string | undefined): string {
+  const known = typeof route.provider === 'string' ? PROBES[route.provider] : undefined
+  return upstreamOf(route.upstream, route).href.replace(/\/$/, '') + (path ?? known ?? '/')
+}
+
+/** Texts among the keys may hold several. */
+function expand(keys: readonly (string | KeyOptions)[]): (string | KeyOptions)[] {
+  return keys.flatMap((key): (string | KeyOptions)[] => {
+    if (typeof key === 'string') return splitKeys(key)
+    return [key.expiresAt === undefined ? key : { ...key, expiresAt: new Date(key.expiresAt) }]
+  })
+}
+
+function upstreamOf(upstream: string | undefined, { origins, provider }: RouteConfig): URL {
+  const named = typeof provider === 'string' ? PROVIDERS[provider as ProviderName] : provider
+  const [first] = [upstream ?? origins ?? named?.origins ?? []].flat()
+  if (first === undefined || first === '*' || !URL.canParse(first)) {
+    throw new InvalidOptionError('upstream', "a URL, as 'provider' and 'origins' name none", 'nothing')
+  }
+  return new URL(first)
+}

@@ -1,0 +1,43 @@
+import type { IncomingMessage } from 'node:http'
+import { Readable, Transform } from 'node:stream'
+
+/** A body that is said to be no longer is taken in whole: it can be sent again with the next key, and says its model. */
+const WHOLE = 1024 * 1024
+
+/** Why a body was not taken. */
+export class BodyTooLarge extends Error {}
+
+/** A request's body: none, whole in memory, or as it comes in. */
+export type TakenBody =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'whole'; readonly bytes: Uint8Array }
+  | { readonly kind: 'stream'; readonly stream: ReadableStream<Uint8Array> }
+
+/** How long a body is said to be; `undefined`: nothing is said, or there is none. */
+export function lengthOf({ headers }: IncomingMessage): number | undefined {
+  const length = headers['content-length']
+  return length === undefined ? undefined : Number(length)
+}
+
+/** @throws BodyTooLarge */
+export async function takeBody(incoming: IncomingMessage, most: number): Promise<TakenBody> {
+  const length = lengthOf(incoming)
+  const isChunked = incoming.headers['transfer-encoding'] !== undefined
+  if (!isChunked && !length) return { kind: 'none' }
+  if (length !== undefined && length > most) throw new BodyTooLarge()
+  if (length !== undefined && length <= WHOLE) {
+    const chunks: Buffer[] = []
+    for await (const chunk of incoming) chunks.push(chunk as Buffer)
+    return { kind: 'whole', bytes: chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks) }
+  }
+  let taken = 0
+  const counted = new Transform({
+    transform(chunk: Buffer, _, done) {
+      taken += chunk.byteLength
+      done(taken > most ? new BodyTooLarge() : null, chunk)
+    },
+  })
+  incoming.on('error', error => counted.destroy(error))
+  incoming.on('aborted', () => counted.destroy(new Error('The caller has gone.')))
+  return { kind: 'stream', stream: Readable.toWeb(incoming.pipe(counted)) as ReadableStream<Uint8Array> }
+}

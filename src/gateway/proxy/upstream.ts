@@ -1,0 +1,120 @@
+import { lookup as systemLookup } from 'node:dns'
+import { isIP, type LookupFunction } from 'node:net'
+import { Readable } from 'node:stream'
+import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
+import { Agent } from 'undici'
+import { KeypoolError } from '../../errors.js'
+import { isPrivate, ranges } from './address.js'
+
+/** Answers with these have no body. */
+const BODYLESS: ReadonlySet<number> = new Set([101, 204, 205, 304])
+
+export interface UpstreamOptions {
+  /** Private addresses that may be connected to: any, or those in ranges. */
+  readonly allowPrivate: boolean | readonly string[]
+}
+
+export interface Upstream {
+  readonly fetch: typeof globalThis.fetch
+  close(): Promise<void>
+}
+
+/**
+ * A `fetch` for what is behind the gateway: bodies come as they are sent, redirects are the caller's to follow, and no
+ * address is connected to that is not of the public internet, unless it is allowed: checked at the connection, so that no
+ * name that resolves to another address later gets round it.
+ */
+export function createUpstream({ allowPrivate }: UpstreamOptions): Upstream {
+  const isAllowed = allowPrivate === true ? () => true : ranges(allowPrivate === false ? [] : allowPrivate)
+  const refuse = (host: string, address: string) =>
+    isPrivate(address) && !isAllowed(address)
+      ? new KeypoolError('ERR_ADDRESS_NOT_ALLOWED', `${host} is at an address that is not public (${address}).`)
+      : undefined
+
+  const lookup: LookupFunction = (host, options, callback) => {
+    systemLookup(host, { ...options, all: true }, (error, addresses) => {
+      if (error) return callback(error, '', 0)
+      const open = addresses.filter(({ address }) => !refuse(host, address))
+      const [first] = open
+      if (!first) return callback(refuse(host, addresses[0]?.address ?? '') ?? new Error('no address'), '', 0)
+      if (options.all) (callback as unknown as (error: null, all: typeof open) => void)(null, open)
+      else callback(null, first.address, first.family)
+    })
+  }
+  const agent = new Agent({
+    connect: { lookup, timeout: 10_000 },
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    pipelining: 1,
+    connections: 512,
+  })
+
+  async function fetch(input: RequestInfo | URL, init: RequestInit = {}): Promise<Response> {
+    const request = input instanceof Request ? input : undefined
+    const url = new URL(request?.url ?? String(input))
+    const host = url.hostname.replace(/^\[|\]$/g, '')
+    // An address needs no lookup, so that it is not asked.
+    const refusal = isIP(host) ? refuse(host, host) : undefined
+    if (refusal) throw new TypeError('fetch failed', { cause: refusal })
+    const method = init.method ?? request?.method ?? 'GET'
+    const body = init.body ?? request?.body
+    const signal = init.signal ?? request?.signal
+    const headers = new Headers(init.headers ?? request?.headers)
+    try {
+      const answer = await agent.request({
+        origin: url.origin,
+        path: url.pathname + url.search,
+        method: method as 'GET',
+        headers: Object.fromEntries(headers),
+        body: body === undefined || body === null ? null : toNode(body),
+        signal: signal ?? undefined,
+      })
+      const status = answer.statusCode
+      const fields = new Headers()
+      for (const [name, value] of Object.entries(answer.headers)) {
+        for (const each of Array.isArray(value) ? value : [value]) if (each !== undefined) fields.append(name, each)
+      }
+      if (BODYLESS.has(status) || method === 'HEAD') {
+        answer.body.resume()
+        return respond(null, status, fields, url)
+      }
+      return respond(Readable.toWeb(plain(answer.body, status, fields)) as ReadableStream, status, fields, url)
+    } catch (error) {
+      if (signal?.aborted) throw signal.reason
+      throw new TypeError('fetch failed', { cause: error })
+    }
+  }
+  return { fetch: fetch as typeof globalThis.fetch, close: () => agent.destroy() }
+}
+
+/** What the pool reads to know what a refusal means must be plain; all else stays as it was packed. */
+function plain(body: Readable, status: number, headers: Headers): Readable {
+  const coding = headers.get('content-encoding')?.toLowerCase()
+  if (status < 400 || !coding) return body
+  const decoder =
+    coding === 'gzip'
+      ? createGunzip()
+      : coding === 'br'
+        ? createBrotliDecompress()
+        : coding === 'deflate'
+          ? createInflate()
+          : undefined
+  if (!decoder) return body
+  headers.delete('content-encoding')
+  headers.delete('content-length')
+  body.on('error', error => decoder.destroy(error))
+  return body.pipe(decoder)
+}
+
+function toNode(body: BodyInit): string | Uint8Array | Readable {
+  if (typeof body === 'string' || body instanceof Uint8Array) return body
+  if (body instanceof ArrayBuffer) return new Uint8Array(body)
+  const stream = body instanceof ReadableStream ? body : new Response(body).body!
+  return Readable.fromWeb(stream as Parameters<typeof Readable.fromWeb>[0])
+}
+
+function respond(body: ReadableStream | null, status: number, headers: Headers, url: URL): Response {
+  const response = new Response(body, { status: status < 200 || status > 599 ? 502 : status, headers })
+  Object.defineProperty(response, 'url', { value: url.href })
+  return response
+}

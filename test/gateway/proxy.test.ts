@@ -1,0 +1,231 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { gunzipSync, gzipSync } from 'node:zlib'
+import { describe, expect, it } from 'vitest'
+import { gateway } from '../helpers/gateway.js'
+import { loopback } from '../helpers/loopback.js'
+
+const keys = ['upstream-key-a', 'upstream-key-b']
+
+describe('the gateway', () => {
+  it('sends a request on with a key of the pool, and its answer back', async () => {
+    const server = await loopback(() => ({
+      status: 201,
+      headers: { 'x-answer': 'yes', 'set-cookie': ['a=1', 'b=2'] },
+      body: 'made',
+    }))
+    const { url } = await gateway({ routes: { '/api': { upstream: `${server.url}/base`, keys } } })
+    const answer = await fetch(`${url}/api/v1/things?q=a%20b&q=c`, {
+      method: 'POST',
+      headers: { authorization: 'Bearer of-the-caller', 'x-own': 'kept', cookie: 'secret=1' },
+      body: '{"a":1}',
+    })
+    expect([answer.status, await answer.text()]).toEqual([201, 'made'])
+    expect(answer.headers.get('x-answer')).toBe('yes')
+    expect(answer.headers.getSetCookie()).toEqual(['a=1', 'b=2'])
+    const [received] = server.received
+    expect(received).toMatchObject({ method: 'POST', url: '/base/v1/things?q=a%20b&q=c', body: '{"a":1}' })
+    expect(received!.headers).toMatchObject({
+      authorization: 'Bearer upstream-key-a',
+      'x-own': 'kept',
+      'content-length': '7',
+    })
+    expect(received!.headers.cookie).toBeUndefined()
+  })
+
+  it.each([
+    ['authorization', 'Bearer token-of-caller'],
+    ['x-api-key', 'token-of-caller'],
+    ['api-key', 'token-of-caller'],
+    ['x-goog-api-key', 'token-of-caller'],
+    ['x-keypool-token', 'token-of-caller'],
+    ['proxy-authorization', 'Bearer token-of-caller'],
+  ])('never sends on what a caller has shown in %s', async (name, value) => {
+    const server = await loopback(() => ({ body: 'x' }))
+    const { url } = await gateway({
+      routes: { '/api': { upstream: server.url, keys, auth: { header: 'x-pool-key' } } },
+    })
+    await fetch(`${url}/api/x?key=token-of-caller&other=1`, { headers: { [name]: value } })
+    expect(JSON.stringify(server.received)).not.toContain('token-of-caller')
+    expect(server.received[0]!.url).toBe(name === 'proxy-authorization' ? '/x?other=1' : '/x?other=1')
+  })
+
+  it('goes on with the next key where one is refused, with the whole body again', async () => {
+    const server = await loopback(({ key }) =>
+      key === keys[0] ? { status: 429, headers: { 'retry-after': '60' } } : { body: key },
+    )
+    const { url } = await gateway({ routes: { '/api': { upstream: server.url, keys } } })
+    const body = JSON.stringify({ text: 'x'.repeat(300_000) })
+    const answer = await fetch(`${url}/api/x`, { method: 'POST', body })
+    expect([answer.status, await answer.text()]).toEqual([200, keys[1]])
+    expect(server.received.map(each => each.body.length)).toEqual([body.length, body.length])
+  })
+
+  it('lets streams through piece by piece, both ways', async () => {
+    let go = () => {}
+    const gone = new Promise<void>(resolve => {
+      go = resolve
+    })
+    const server = await loopback(() => async response => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' })
+      response.write('data: one\n\n')
+      await gone
+      response.end('data: two\n\n')
+    })
+    const { url } = await gateway({ routes: { '/api': { upstream: server.url, keys } } })
+    const answer = await fetch(`${url}/api/events`)
+    expect(answer.headers.get('content-type')).toBe('text/event-stream')
+    const reader = answer.body!.getReader()
+    expect(new TextDecoder().decode((await reader.read()).value)).toBe('data: one\n\n')
+    go()
+    expect(new TextDecoder().decode((await reader.read()).value)).toBe('data: two\n\n')
+
+    const chunks = ['a'.repeat(10), 'b'.repeat(70_000), 'c'.repeat(2_000_000)]
+    const up = new ReadableStream({
+      async start(controller) {
+        for (const chunk of chunks) controller.enqueue(new TextEncoder().encode(chunk))
+        controller.close()
+      },
+    })
+    const sent = fetch(`${url}/api/up`, { method: 'POST', body: up, duplex: 'half' } as RequestInit)
+    const reply = await sent
+    go()
+    await reply.text()
+    expect(server.received[1]!.body === chunks.join('')).toBe(true)
+  })
+
+  it('lets packed bodies be as they are, and reads refusals that are packed', async () => {
+    const refusal = gzipSync('{"error":{"code":"insufficient_quota"}}')
+    const server = await loopback(({ key }) => {
+      if (key === keys[0])
+        return {
+          status: 429,
+          headers: { 'content-encoding': 'gzip', 'content-type': 'application/json' },
+          body: refusal,
+        }
+      return { headers: { 'content-encoding': 'gzip' }, body: gzipSync('packed') }
+    })
+    const made = await gateway({ routes: { '/api': { upstream: server.url, keys, cache: false } } })
+    const { port } = new URL(made.url)
+    const socket = connect(Number(port), '127.0.0.1')
+    socket.write('GET /api/x HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n')
+    const parts: Buffer[] = []
+    socket.on('data', chunk => parts.push(chunk))
+    await once(socket, 'close')
+    const whole = Buffer.concat(parts)
+    const at = whole.indexOf('\r\n\r\n') + 4
+    expect(whole.subarray(0, at).toString().toLowerCase()).toContain('content-encoding: gzip')
+    expect(gunzipSync(dechunk(whole.subarray(at))).toString()).toBe('packed')
+    expect(made.pool('/api').pool.keys()[0]!.cause).toBe('quota')
+  })
+
+  it('answers HEAD, 204 and 304 without a body, and errors of the service as they are', async () => {
+    const server = await loopback(({ url }) => ({
+      status: Number(url.slice(1)),
+      headers: { 'x-a': '1' },
+      body: /204|304/.test(url) ? '' : 'body',
+    }))
+    const { url } = await gateway({ routes: { '/api': { upstream: server.url, keys, retry: false } } })
+    for (const status of [200, 204, 304, 400, 404, 418, 500]) {
+      const answer = await fetch(`${url}/api/${status}`)
+      expect([answer.status, await answer.text()]).toEqual([status, /204|304/.test(String(status)) ? '' : 'body'])
+    }
+    const head = await fetch(`${url}/api/200`, { method: 'HEAD' })
+    expect([head.status, await head.text()]).toEqual([200, ''])
+  })
+
+  it('stops the request at the service when its caller goes', async () => {
+    let closed = () => {}
+    const isClosed = new Promise<void>(resolve => {
+      closed = resolve
+    })
+    const server = await loopback(() => response => {
+      response.on('close', closed)
+    })
+    const { url } = await gateway({ routes: { '/api': { upstream: server.url, keys } } })
+    const controller = new AbortController()
+    const answer = fetch(`${url}/api/slow`, { signal: controller.signal })
+    while (server.received.length === 0) await new Promise(resolve => setTimeout(resolve, 5))
+    controller.abort()
+    await expect(answer).rejects.toThrow()
+    await isClosed
+  })
+
+  it('has pools side by side, the longest path first', async () => {
+    const [one, other] = [await loopback(() => ({ body: 'one' })), await loopback(() => ({ body: 'other' }))]
+    const { url } = await gateway({
+      routes: { '/a': { upstream: one.url, keys: 'k1' }, '/a/b': { upstream: other.url, keys: 'k2' } },
+    })
+    expect(await (await fetch(`${url}/a/x`)).text()).toBe('one')
+    expect(await (await fetch(`${url}/a/b/x`)).text()).toBe('other')
+    expect(await (await fetch(`${url}/a/bx`)).text()).toBe('one')
+    expect([one.keys(), other.keys()]).toEqual([['k1', 'k1'], ['k2']])
+    const missing = await fetch(`${url}/ab`)
+    expect([missing.status, missing.headers.get('content-type')]).toEqual([404, 'application/problem+json'])
+  })
+
+  it('tells what it can of a service that is not there', async () => {
+    const { url } = await gateway({ routes: { '/api': { upstream: 'http://127.0.0.1:1', keys, retry: false } } })
+    const answer = await fetch(`${url}/api/x`)
+    expect(answer.status).toBe(502)
+    expect(await answer.json()).toMatchObject({
+      title: 'The service could not be reached',
+      detail: 'ECONNREFUSED',
+      status: 502,
+    })
+  })
+
+  it('says 429 where all keys are out, as SDKs understand it', async () => {
+    const server = await loopback(() => ({ status: 429, headers: { 'retry-after': '60' }, body: 'no' }))
+    const { url } = await gateway({ routes: { '/api': { upstream: server.url, keys, maxWait: 50 } } })
+    const answer = await fetch(`${url}/api/x`)
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([429, '60'])
+  })
+})
+
+describe('addresses behind the gateway', () => {
+  it.each([
+    'http://127.0.0.1:9',
+    'http://localhost:9',
+    'http://[::1]:9',
+    'http://169.254.169.254',
+    'http://10.0.0.1',
+    'http://[::ffff:10.0.0.1]',
+  ])('that are not public, as %s, are not connected to unless they are allowed', async upstream => {
+    const { url } = await gateway({
+      allowPrivateUpstreams: false,
+      routes: { '/api': { upstream, keys, retry: false } },
+    })
+    const answer = await fetch(`${url}/api/x`)
+    expect(answer.status).toBe(502)
+    expect(await answer.json()).toMatchObject({ type: 'urn:fetch-keypool:address-not-allowed' })
+  })
+
+  it.each(['/api/../../secret', '/api/%2e%2e/secret', '/api/..%2f..', '/api//evil.example/x', '/api/@evil.example'])(
+    'are those of the route, whatever the path says: %s',
+    async path => {
+      const server = await loopback(() => ({ body: 'x' }))
+      const { url } = await gateway({ routes: { '/api': { upstream: `${server.url}/base`, keys } } })
+      const { port } = new URL(url)
+      const socket = connect(Number(port), '127.0.0.1')
+      socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`)
+      socket.resume()
+      await once(socket, 'close')
+      expect(server.received.every(({ url: to }) => to.startsWith('/base'))).toBe(true)
+    },
+  )
+})
+
+/** A body without the frame of chunks, where it has one. */
+function dechunk(body: Buffer): Buffer {
+  const parts: Buffer[] = []
+  let rest = body
+  for (;;) {
+    const end = rest.indexOf('\r\n')
+    const size = end < 0 ? Number.NaN : Number.parseInt(rest.subarray(0, end).toString(), 16)
+    if (Number.isNaN(size)) return body
+    if (size === 0) return Buffer.concat(parts)
+    parts.push(rest.subarray(end + 2, end + 2 + size))
+    rest = rest.subarray(end + 2 + size + 2)
+  }
+}
