@@ -41,13 +41,13 @@ export type {
   Limit,
   Logger,
   Options,
-  RequestSummary,
   RetryContext,
   RetryOptions,
   Strategy,
   StrategyName,
 } from './options.js'
 export { KeyPool } from './pool/key-pool.js'
+export type { RequestSummary } from './request-summary.js'
 export type { Sharing } from './sharing.js'
 export type { BodyFacts } from './signals/body-facts.js'
 export type {

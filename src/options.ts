@@ -2,6 +2,7 @@ import type { Auth } from './auth.js'
 import type { CacheStore } from './cache/cache-store.js'
 import type { Duration } from './duration.js'
 import type { KeySnapshot } from './key-snapshot.js'
+import type { RequestSummary } from './request-summary.js'
 import type { Sharing } from './sharing.js'
 import type { LimitedBy, Provider } from './signals/provider.js'
 import type { ProviderName } from './signals/providers/index.js'
@@ -133,13 +134,6 @@ export interface Limit {
 
 /** How the pool chooses between usable keys. */
 export type StrategyName = 'least-loaded' | 'round-robin' | 'weighted' | 'fill-first' | 'random'
-
-/** What a strategy is told about the request that needs a key. */
-export interface RequestSummary {
-  readonly method: string
-  /** The URL, without any key. */
-  readonly url: string
-}
 
 /** A choice of your own: gets the keys that are usable now (never none), gives the `id` of one of them. */
 export type Strategy = (usable: readonly KeySnapshot[], request: RequestSummary) => string

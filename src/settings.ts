@@ -3,16 +3,8 @@ import type { CacheStore } from './cache/cache-store.js'
 import { describe } from './describe.js'
 import { InvalidOptionError } from './errors.js'
 import type { ResolvedLimit } from './limiter/create-limiter.js'
-import type {
-  KeyInput,
-  Limit,
-  Logger,
-  Options,
-  RequestSummary,
-  RetryContext,
-  Strategy,
-  StrategyName,
-} from './options.js'
+import type { KeyInput, Limit, Logger, Options, RetryContext, Strategy, StrategyName } from './options.js'
+import type { RequestSummary } from './request-summary.js'
 import { check } from './schema/check.js'
 import { keySchema, keysSchema, optionsSchema } from './schema/options-schema.js'
 import { UNSENDABLE } from './schema/parts.js'

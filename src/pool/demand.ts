@@ -1,5 +1,5 @@
 import type { Weigh } from '../limiter/limiter.js'
-import type { RequestSummary } from '../options.js'
+import type { RequestSummary } from '../request-summary.js'
 import type { PooledKey } from './pooled-key.js'
 
 /** What a request asks of the pool. */

@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto'
-import pRetry from 'p-retry'
+import { setTimeout as delay } from 'node:timers/promises'
 import { parseDuration } from '../../duration.js'
 import type { AlertConfig, AlertEvent } from '../config/config.js'
 
@@ -13,6 +13,8 @@ const ALL: readonly AlertEvent[] = [
 /** How long a receiver may take, in milliseconds, and how often it is tried again. */
 const PATIENCE = 10_000
 const RETRIES = 4
+/** The first wait after a failure, in milliseconds; each further one is twice as long. */
+const BACKOFF = 500
 /** So many alerts wait for a receiver that does not answer; older ones are dropped. */
 const MOST = 100
 
@@ -43,26 +45,32 @@ export function alertSender(config: AlertConfig, warn: (message: string) => void
   let last = Promise.resolve()
 
   async function post(body: string): Promise<void> {
-    await pRetry(
-      async () => {
-        const timestamp = String(Math.floor(Date.now() / 1000))
-        const signature = secret && createHmac('sha256', secret).update(`${timestamp}.${body}`).digest('hex')
-        const answer = await fetch(url, {
-          method: 'POST',
-          headers: {
-            'content-type': 'application/json',
-            'x-keypool-timestamp': timestamp,
-            ...(signature ? { 'x-keypool-signature': `sha256=${signature}` } : {}),
-          },
-          body,
-          signal: AbortSignal.timeout(PATIENCE),
-          redirect: 'error',
-        })
-        await answer.arrayBuffer()
-        if (!answer.ok) throw new Error(`it answered with ${answer.status}`)
+    const timestamp = String(Math.floor(Date.now() / 1000))
+    const signature = secret && createHmac('sha256', secret).update(`${timestamp}.${body}`).digest('hex')
+    const answer = await fetch(url, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/json',
+        'x-keypool-timestamp': timestamp,
+        ...(signature ? { 'x-keypool-signature': `sha256=${signature}` } : {}),
       },
-      { retries: RETRIES, minTimeout: 500, maxTimeout: 10_000, randomize: true, unref: true },
-    )
+      body,
+      signal: AbortSignal.timeout(PATIENCE),
+      redirect: 'error',
+    })
+    await answer.arrayBuffer()
+    if (!answer.ok) throw new Error(`it answered with ${answer.status}`)
+  }
+
+  async function deliver(body: string): Promise<void> {
+    for (let retry = 0; ; retry++) {
+      try {
+        return await post(body)
+      } catch (error) {
+        if (retry === RETRIES) throw error
+        await delay(BACKOFF * 2 ** retry * (1 - Math.random() / 2), undefined, { ref: false })
+      }
+    }
   }
 
   return {
@@ -82,7 +90,7 @@ export function alertSender(config: AlertConfig, warn: (message: string) => void
       waiting++
       const body = JSON.stringify({ ...alert, at: new Date(now) })
       last = last
-        .then(() => post(body))
+        .then(() => deliver(body))
         .catch((error: Error) => warn(`An alert could not be sent to ${new URL(url).origin}: ${error.message}.`))
         .finally(() => {
           waiting--

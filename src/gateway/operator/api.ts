@@ -1,5 +1,5 @@
 import { KeypoolError } from 'fetch-keypool'
-import { Hono } from 'hono'
+import { Hono } from '../hono.js'
 import { type Problem, problemResponse } from '../problem.js'
 import type { Route } from '../proxy/route.js'
 import { asset } from './assets.js'

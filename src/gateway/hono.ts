@@ -1,0 +1,2 @@
+/** The router, taken in at one place. */
+export { Hono } from 'hono'
