@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 import Table from 'cli-table3'
 import { toSvg } from './plot.mjs'
 
-const PARTS = ['cost', 'cache-hit', 'goodput', 'fleet', 'scale', 'size']
+const PARTS = ['cost', 'cache-hit', 'goodput', 'fleet', 'gateway', 'scale', 'size']
 const PEERS = [
   'ky',
   'ofetch',

@@ -132,25 +132,27 @@ export function operatorApi(options: ApiOptions): Hono {
 /** What there is, as server-sent events, once a second, for as long as somebody listens. */
 function live(overview: () => unknown, closing: AbortSignal): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder()
-  let timer: NodeJS.Timeout | undefined
+  let end = () => {}
   return new ReadableStream({
     start(controller) {
-      const stop = () => {
-        clearInterval(timer)
-        controller.close()
-      }
       const tell = () => {
         // A reader that is slow gets the next one.
         if ((controller.desiredSize ?? 1) <= 0) return
         controller.enqueue(encoder.encode(`data: ${JSON.stringify(overview())}\n\n`))
       }
-      tell()
-      timer = setInterval(tell, BEAT)
+      const timer = setInterval(tell, BEAT)
       timer.unref()
-      closing.addEventListener('abort', stop, { once: true })
+      const close = () => {
+        end()
+        controller.close()
+      }
+      end = () => {
+        clearInterval(timer)
+        closing.removeEventListener('abort', close)
+      }
+      closing.addEventListener('abort', close, { once: true })
+      tell()
     },
-    cancel() {
-      clearInterval(timer)
-    },
+    cancel: () => end(),
   })
 }
