@@ -156,7 +156,7 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
   }
   const forward = forwarder({ addressOf, served })
 
-  function application({ config, routes, paths }: Omit<Setup, 'app'>): Hono<{ Bindings: Bindings }> {
+  function application({ config, routes }: Omit<Setup, 'app'>): Hono<{ Bindings: Bindings }> {
     const app = new Hono<{ Bindings: Bindings }>()
     const operators = (config.operator?.tokens ?? []).map(hash => knownToken('operator', hash))
     const isOperator = (request: Request) => {
@@ -200,16 +200,7 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
         ...{ addressOf: addressIn, closing: closing.signal },
       }),
     )
-    app.all('*', context => {
-      const { incoming, outgoing } = context.env
-      const path = paths.find(each => isUnder(incoming.url!, each))
-      if (path === undefined) return problemResponse({ status: 404, type: 'no-route', title: 'No route has this path' })
-      underWay++
-      outgoing.once('close', () => {
-        if (--underWay === 0) whenIdle?.()
-      })
-      return forward(routes.get(path)!, incoming, outgoing)
-    })
+    app.all('*', () => problemResponse({ status: 404, type: 'no-route', title: 'No route has this path' }))
     app.onError(error => {
       log.event('error', { error: error.message }, 'failed')
       return problemResponse({ status: 500, type: 'failed', title: 'The gateway has failed' })
@@ -217,17 +208,32 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
     return app
   }
 
-  const server = serverFor(first, (incoming, outgoing) => {
-    if (!incoming.url?.startsWith('/')) {
+  /** What is for a pool goes straight there: all else, which is rare, to the router. */
+  function serve(incoming: IncomingMessage, outgoing: ServerResponse): void {
+    const { url } = incoming
+    if (!url?.startsWith('/')) {
       outgoing.writeHead(400, { connection: 'close' }).end()
       return
     }
     if (closing.signal.aborted) outgoing.setHeader('connection', 'close')
-    void listener(incoming, outgoing)
-  })
+    const path = setup.paths.find(each => isUnder(url, each))
+    if (path === undefined) {
+      void listener(incoming, outgoing)
+      return
+    }
+    underWay++
+    outgoing.once('close', () => {
+      if (--underWay === 0) whenIdle?.()
+    })
+    forward(setup.routes.get(path)!, incoming, outgoing).catch((error: Error) => {
+      log.event('error', { error: error.message, route: path }, 'failed')
+      outgoing.destroy()
+    })
+  }
   const listener = getRequestListener((request, env) => setup.app.fetch(request, env as Bindings), {
     overrideGlobalObjects: false,
   })
+  const server = serverFor(first, serve)
 
   async function drain(milliseconds: number): Promise<void> {
     const idle =

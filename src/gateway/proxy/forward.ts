@@ -5,7 +5,8 @@ import { modelNamed } from '../../pool/partition.js'
 import { ask, type Visit } from '../policies/policy.js'
 import { watchTokens } from '../policies/watch-tokens.js'
 import { type Problem, problemResponse } from '../problem.js'
-import { forwardedHeaders, returnedHeaders, shownTokens, withoutCredentials } from './headers.js'
+import { forwardedHeaders, shownTokens, withoutCredentials } from './headers.js'
+import { reply } from './reply.js'
 import type { Route } from './route.js'
 import { BodyTooLarge, lengthOf, type TakenBody, takeBody } from './take-body.js'
 
@@ -33,7 +34,7 @@ const FAILURES: Readonly<Record<string, readonly [number, string, string]>> = {
 
 /** Sends callers' requests on with a key, once all policies let them pass, and their answers back. */
 export function forwarder({ addressOf, served }: ForwardOptions) {
-  return async function forward(route: Route, incoming: IncomingMessage, outgoing: ServerResponse): Promise<Response> {
+  return async function forward(route: Route, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
     const startedAt = performance.now()
     const gone = new AbortController()
     outgoing.on('close', () => {
@@ -83,36 +84,26 @@ export function forwarder({ addressOf, served }: ForwardOptions) {
       for (const each of visit.answered.splice(0)) each()
       for (const each of visit.ended) each(tokens)
     }
-    function finish(response: Response, problem: Problem | undefined): Response {
+    function finish(response: Response, problem: Problem | undefined): Promise<void> {
       for (const each of visit.answered.splice(0)) each()
-      for (const [name, value] of visit.fields) response.headers.append(name, value)
       served({ visit, status: response.status, duration: performance.now() - startedAt, problem })
-      return response
+      return reply(response, visit.fields, problem ? response.body : watchTokens(response, visit, end), outgoing)
     }
 
     try {
       const url = upstreamUrl(route, rest, visit)
       const problem = url ? await ask(route.policies, visit, gone.signal) : BAD_PATH
-      if (problem) return finish(refuse(problem, incoming), problem)
+      if (problem) return await finish(refuse(problem, incoming), problem)
       const headers = forwardedHeaders(incoming.rawHeaders)
       if (route.readsBodies) headers.push(['accept-encoding', 'identity'])
-      const response = await send(route, url!, method, headers, await take(), visit, gone.signal)
-      const returned = returnedHeaders(response.headers)
-      return finish(
-        new Response(watchTokens(response, visit, end), {
-          status: response.status,
-          statusText: response.statusText,
-          headers: returned,
-        }),
-        undefined,
-      )
+      await finish(await send(route, url!, method, headers, await take(), visit, gone.signal), undefined)
     } catch (error) {
       if (gone.signal.aborted) {
-        end(undefined)
-        return finish(new Response(null, { status: 499 }), undefined)
+        served({ visit, status: 499, duration: performance.now() - startedAt, problem: undefined })
+        return
       }
       const problem = failure(error)
-      return finish(refuse(problem, incoming), problem)
+      await finish(refuse(problem, incoming), problem)
     }
   }
 }

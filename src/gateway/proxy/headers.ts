@@ -43,13 +43,17 @@ export function forwardedHeaders(rawHeaders: readonly string[]): [string, string
   return headers
 }
 
-/** The answer's fields as they go back. */
-export function returnedHeaders(headers: Headers): Headers {
-  const returned = new Headers()
-  const named = new Set((headers.get('connection') ?? '').split(',').map(name => name.trim().toLowerCase()))
+/** The answer's fields as they go back, with some of the gateway's own. */
+export function returnedHeaders(headers: Headers, own: ReadonlyMap<string, string>): Record<string, string | string[]> {
+  const returned: Record<string, string | string[]> = {}
+  const connection = headers.get('connection')
+  const named = connection ? connection.split(',').map(name => name.trim().toLowerCase()) : []
   for (const [name, value] of headers) {
-    if (!HOP_BY_HOP.has(name) && !named.has(name)) returned.append(name, value)
+    if (!HOP_BY_HOP.has(name) && name !== 'set-cookie' && !named.includes(name)) returned[name] = value
   }
+  const cookies = headers.getSetCookie()
+  if (cookies.length > 0) returned['set-cookie'] = cookies
+  for (const [name, value] of own) returned[name] = name in returned ? `${returned[name]}, ${value}` : value
   return returned
 }
 

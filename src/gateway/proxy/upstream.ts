@@ -5,6 +5,7 @@ import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
 import { Agent } from 'undici'
 import { KeypoolError } from '../../errors.js'
 import { isPrivate, ranges } from './address.js'
+import { SMALL } from './reply.js'
 
 /** Answers with these have no body. */
 const BODYLESS: ReadonlySet<number> = new Set([101, 204, 205, 304])
@@ -78,6 +79,9 @@ export function createUpstream({ allowPrivate }: UpstreamOptions): Upstream {
         answer.body.resume()
         return respond(null, status, fields, url)
       }
+      const length = Number(fields.get('content-length') ?? Number.NaN)
+      // A small body is there with its headers, or a moment later: a stream would cost more than all the rest.
+      if (status < 400 && length <= SMALL) return respond(await answer.body.bytes(), status, fields, url)
       return respond(Readable.toWeb(plain(answer.body, status, fields)) as ReadableStream, status, fields, url)
     } catch (error) {
       if (signal?.aborted) throw signal.reason
@@ -113,8 +117,11 @@ function toNode(body: BodyInit): string | Uint8Array | Readable {
   return Readable.fromWeb(stream as Parameters<typeof Readable.fromWeb>[0])
 }
 
-function respond(body: ReadableStream | null, status: number, headers: Headers, url: URL): Response {
-  const response = new Response(body, { status: status < 200 || status > 599 ? 502 : status, headers })
+function respond(body: ReadableStream | Uint8Array | null, status: number, headers: Headers, url: URL): Response {
+  const response = new Response(body as BodyInit | null, {
+    status: status < 200 || status > 599 ? 502 : status,
+    headers,
+  })
   Object.defineProperty(response, 'url', { value: url.href })
   return response
 }
