@@ -4,8 +4,10 @@ import { transformSync } from 'esbuild'
 import Keyv from 'keyv'
 import * as openai from 'openai'
 import { describe, expect, it } from 'vitest'
+import * as gateway from '../src/gateway/index.js'
 import * as keypool from '../src/index.js'
 import * as keyv from '../src/keyv/index.js'
+import * as otel from '../src/otel/index.js'
 import * as redis from '../src/redis/index.js'
 import { PROVIDERS } from '../src/signals/providers/index.js'
 import { EVENT_NAMES } from './helpers/events.js'
@@ -32,7 +34,14 @@ async function run(code: string, given: Record<string, unknown>): Promise<Record
   }
   // Imports become lookups, so that the rest can be the body of a function, with its top-level awaits.
   const modules: Record<string, Record<string, unknown>> = {
-    ...{ 'fetch-keypool': keypool, 'fetch-keypool/keyv': keyv, 'fetch-keypool/redis': redis, openai },
+    ...{
+      'fetch-keypool': keypool,
+      'fetch-keypool/keyv': keyv,
+      'fetch-keypool/redis': redis,
+      'fetch-keypool/gateway': gateway,
+      'fetch-keypool/otel': otel,
+      openai,
+    },
     ioredis: { Redis: NoRedis },
     keyv: { default: Keyv },
   }

@@ -46,16 +46,28 @@ export class RecordBook {
 
   /** Takes a record out, after whatever is being stored under the same key. */
   remove(key: string): void {
+    const { store, storeFailed } = this.#options
+    if (!this.#changes.has(key)) {
+      // What a store in memory does at once needs no turn.
+      try {
+        const done = store.delete(key)
+        if (!isPromise(done)) return
+        this.#removeBy(key, () => done)
+      } catch (error) {
+        storeFailed(error)
+      }
+      return
+    }
+    this.#removeBy(key, () => store.delete(key))
+  }
+
+  #removeBy(key: string, remove: () => unknown): void {
     this.#removing.set(key, (this.#removing.get(key) ?? 0) + 1)
-    this.change(
-      key,
-      () => this.#options.store.delete(key),
-      () => {
-        const left = this.#removing.get(key)! - 1
-        if (left > 0) this.#removing.set(key, left)
-        else this.#removing.delete(key)
-      },
-    )
+    this.change(key, remove, () => {
+      const left = this.#removing.get(key)! - 1
+      if (left > 0) this.#removing.set(key, left)
+      else this.#removing.delete(key)
+    })
   }
 
   /** The same in the middle of a change, which must not wait for itself. */

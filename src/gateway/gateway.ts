@@ -161,7 +161,7 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
     const operators = (config.operator?.tokens ?? []).map(hash => knownToken('operator', hash))
     const isOperator = (request: Request) => {
       const headers = Object.fromEntries(request.headers)
-      return findToken(operators, shownTokens(headers, new URL(request.url))) !== undefined
+      return findToken(operators, shownTokens(headers, new URL(request.url).search)) !== undefined
     }
     const hasOperator = operators.length > 0
     const access = {

@@ -48,6 +48,8 @@ const PLAIN_METHODS: ReadonlySet<unknown> = new Set(['GET', 'HEAD', 'POST', 'PUT
 /** Copied for each sending, and never changed. */
 const NO_HEADERS = new Headers()
 const NOTHING: RequestInit = {}
+/** The place in line, by priority. */
+const RANKS: Readonly<Record<string, 0 | 1 | 2>> = { __proto__: null, high: 0, auto: 1, low: 2 } as never
 /** Stands for what is no plain init: of a mode that is none. */
 const EXOTIC = { mode: 'none' } as unknown as RequestInit
 
@@ -71,23 +73,36 @@ function readPlainCall(
   target: URL | undefined,
 ): Call | undefined {
   if (!target || input instanceof Request || target.username !== '' || target.password !== '') return undefined
-  const { method = 'GET', headers, body, signal, ...others } = isPlain(init) ? (init ?? NOTHING) : EXOTIC
+  const {
+    method = 'GET',
+    headers,
+    body,
+    signal,
+    priority,
+    ...others
+  } = (isPlain(init) ? (init ?? NOTHING) : EXOTIC) as RequestInit & { priority?: string }
   for (const _ in others) return undefined
   if (!PLAIN_METHODS.has(method) || !(signal === undefined || signal instanceof AbortSignal)) return undefined
-  if (body !== undefined && (typeof body !== 'string' || method === 'GET' || method === 'HEAD')) return undefined
+  if (body !== undefined && (!isPlainBody(body) || method === 'GET' || method === 'HEAD')) return undefined
+  if (priority !== undefined && !(priority in RANKS)) return undefined
   return {
     method,
     url: target.href,
     origin: target.origin,
     headers: headers === undefined ? NO_HEADERS : new Headers(headers),
-    body: body === undefined ? { kind: 'none' } : { kind: 'value', value: body },
+    body: body === undefined ? { kind: 'none' } : bodyOfInit(body as BodyInit),
     signal,
     redirect: 'follow',
     cache: 'default',
-    rank: 1,
+    rank: priority === undefined ? 1 : RANKS[priority]!,
     rest: {},
     source: undefined,
   }
+}
+
+/** Text, or bytes in memory of their own. */
+function isPlainBody(body: unknown): boolean {
+  return typeof body === 'string' || (body instanceof Uint8Array && !isUnsteady(body as BodyInit))
 }
 
 function isPlain(init: RequestInit | null | undefined): boolean {

@@ -1,5 +1,7 @@
 import ipaddr from 'ipaddr.js'
 
+const PLAIN = /^\d+\.\d+\.\d+\.\d+$/
+
 type Address = ReturnType<typeof ipaddr.process>
 
 /** Whether a text is an address or a range of them. */
@@ -9,6 +11,7 @@ export function isRange(text: string): boolean {
 
 /** A test for addresses in any of some ranges; an IPv4 address within IPv6 counts as IPv4. */
 export function ranges(texts: readonly string[]): (address: string) => boolean {
+  if (texts.length === 0) return () => false
   const all = texts.map(text =>
     ipaddr.isValidCIDR(text) ? ipaddr.parseCIDR(text) : ([ipaddr.process(text), undefined] as const),
   )
@@ -47,7 +50,8 @@ export function callerAddress(
     if (!parsed) break
     address = parsed.toString()
   }
-  return parse(address)?.toString() ?? address
+  // Nearly all are what they are.
+  return PLAIN.test(address) ? address : (parse(address)?.toString() ?? address)
 }
 
 function parse(address: string): Address | undefined {

@@ -41,9 +41,9 @@ export function forwarder({ addressOf, served }: ForwardOptions) {
       if (!outgoing.writableFinished) gone.abort(new Error('The caller has gone.'))
       end(undefined)
     })
-    const target = new URL(incoming.url!, 'http://gateway')
     const rest = incoming.url!.slice(route.path.length)
-    const [path = ''] = rest.split('?', 1)
+    const question = rest.indexOf('?')
+    const [path, search] = question < 0 ? [rest, ''] : [rest.slice(0, question), rest.slice(question)]
     const method = incoming.method!
     let body: TakenBody | undefined
     const take = async () => {
@@ -51,21 +51,19 @@ export function forwarder({ addressOf, served }: ForwardOptions) {
       return body
     }
     const visit: Visit = {
-      ...{
-        route: route.path,
-        method,
-        path,
-        address: addressOf(incoming),
-        tokens: shownTokens(incoming.headers, target),
-      },
-      ...{
-        length: lengthOf(incoming),
-        model: undefined,
-        caller: '',
-        priority: 'auto',
-        maxBody: Number.POSITIVE_INFINITY,
-      },
-      ...{ fields: new Map(), answered: [], ended: [] },
+      route: route.path,
+      method,
+      path,
+      address: addressOf(incoming),
+      tokens: shownTokens(incoming.headers, search),
+      length: lengthOf(incoming),
+      model: undefined,
+      caller: '',
+      priority: 'auto',
+      maxBody: Number.POSITIVE_INFINITY,
+      fields: new Map(),
+      answered: [],
+      ended: [],
       async findModel() {
         try {
           const taken = await take()
@@ -91,7 +89,7 @@ export function forwarder({ addressOf, served }: ForwardOptions) {
     }
 
     try {
-      const url = upstreamUrl(route, rest, visit)
+      const url = upstreamUrl(route, path, search, visit)
       const problem = url ? await ask(route.policies, visit, gone.signal) : BAD_PATH
       if (problem) return await finish(refuse(problem, incoming), problem)
       const headers = forwardedHeaders(incoming.rawHeaders)
@@ -111,21 +109,22 @@ export function forwarder({ addressOf, served }: ForwardOptions) {
 const BAD_PATH: Problem = { status: 400, type: 'bad-path', title: 'The path leads out of its route' }
 
 /** Where a request goes; `undefined` where its path would lead out of what the route is for. */
-function upstreamUrl({ upstream }: Route, rest: string, { tokens }: Visit): string | undefined {
-  const base = upstream.href.replace(/\/$/, '')
-  const question = rest.indexOf('?')
-  const path = question < 0 ? rest : rest.slice(0, question)
-  const search = question < 0 ? '' : withoutCredentials(rest.slice(question), tokens)
-  if (!URL.canParse(base + path + search)) return undefined
-  const url = new URL(base + path + search)
-  const { origin, pathname } = new URL(base)
-  const within = pathname === '/' || url.pathname === pathname || url.pathname.startsWith(`${pathname}/`)
-  return url.origin === origin && within ? url.href : undefined
+function upstreamUrl({ base }: Route, path: string, search: string, { tokens }: Visit): URL | undefined {
+  let url: URL
+  try {
+    url = new URL(base.href + path + withoutCredentials(search, tokens))
+  } catch {
+    // Not a URL: `http://host` and then `:x`, say.
+    return undefined
+  }
+  const { origin, path: within } = base
+  if (url.origin !== origin) return undefined
+  return within === '' || url.pathname === within || url.pathname.startsWith(`${within}/`) ? url : undefined
 }
 
 function send(
   route: Route,
-  url: string,
+  url: URL,
   method: string,
   headers: [string, string][],
   body: TakenBody,

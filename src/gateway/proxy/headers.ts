@@ -58,7 +58,10 @@ export function returnedHeaders(headers: Headers, own: ReadonlyMap<string, strin
 }
 
 /** The tokens that a caller has shown, in whatever place its SDK puts a key. */
-export function shownTokens(headers: Readonly<Record<string, string | string[] | undefined>>, url: URL): string[] {
+export function shownTokens(
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+  search: string,
+): string[] {
   const tokens: string[] = []
   for (const name of CREDENTIALS) {
     const value = headers[name]
@@ -70,8 +73,10 @@ export function shownTokens(headers: Readonly<Record<string, string | string[] |
       else if (/^basic$/i.test(scheme ?? '')) tokens.push(...passwords(rest!))
     }
   }
+  if (search === '') return tokens
+  const query = new URLSearchParams(search)
   for (const name of IN_QUERY) {
-    const value = url.searchParams.get(name)
+    const value = query.get(name)
     if (value) tokens.push(value)
   }
   return tokens

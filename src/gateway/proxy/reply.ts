@@ -1,8 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { returnedHeaders } from './headers.js'
-
-/** A body that is said to be no longer is written in one piece. */
-export const SMALL = 64 * 1024
+import { SMALL, wholeOf } from './upstream.js'
 
 /**
  * Writes a response to a caller, as it comes: a small body at once, a longer one, or one of which nobody says how long it
@@ -26,6 +24,11 @@ export async function reply(
   if (response.headers.get('connection') === 'close') headers.connection = 'close'
   if (!body) {
     outgoing.writeHead(status, headers).end()
+    return
+  }
+  const whole = body === response.body ? wholeOf(response) : undefined
+  if (whole) {
+    outgoing.writeHead(status, headers).end(whole)
     return
   }
   const length = response.headers.get('content-length')

@@ -14,7 +14,7 @@ export interface Route {
   readonly fetch: PooledFetch
   readonly policies: readonly Policy[]
   /** What stands before the rest of a path. */
-  readonly upstream: URL
+  readonly base: { readonly origin: string; readonly href: string; readonly path: string }
   /** Whether what comes back must be readable: for tokens, or for a provider's refusals that come as successes. */
   readonly readsBodies: boolean
   /** What it was made of, to tell whether that has changed. */
@@ -43,7 +43,8 @@ export function createRoute(
     const all = [...policies, ...createPolicies(own, path)]
     const countsTokens = [options.limits ?? []].flat().some(limit => limit.tokens !== undefined)
     return {
-      ...{ path, fetch, policies: all, upstream: base },
+      ...{ path, fetch, policies: all },
+      base: { origin: base.origin, href: base.href.replace(/\/$/, ''), path: base.pathname.replace(/\/$/, '') },
       readsBodies: countsTokens || options.provider !== undefined || all.some(policy => policy.needsTokens),
       made: JSON.stringify(config),
     }

@@ -26,9 +26,7 @@ export async function takeBody(incoming: IncomingMessage, most: number): Promise
   if (!isChunked && !length) return { kind: 'none' }
   if (length !== undefined && length > most) throw new BodyTooLarge()
   if (length !== undefined && length <= WHOLE) {
-    const chunks: Buffer[] = []
-    for await (const chunk of incoming) chunks.push(chunk as Buffer)
-    return { kind: 'whole', bytes: chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks) }
+    return { kind: 'whole', bytes: await whole(incoming) }
   }
   let taken = 0
   const counted = new Transform({
@@ -40,4 +38,14 @@ export async function takeBody(incoming: IncomingMessage, most: number): Promise
   incoming.on('error', error => counted.destroy(error))
   incoming.on('aborted', () => counted.destroy(new Error('The caller has gone.')))
   return { kind: 'stream', stream: Readable.toWeb(incoming.pipe(counted)) as ReadableStream<Uint8Array> }
+}
+
+/** All of a body. An iterator would cost several turns of the event loop. */
+function whole(incoming: IncomingMessage): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    incoming.on('data', chunk => chunks.push(chunk as Buffer))
+    incoming.on('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)))
+    incoming.on('error', reject)
+  })
 }

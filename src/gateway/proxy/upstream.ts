@@ -5,10 +5,19 @@ import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
 import { Agent } from 'undici'
 import { KeypoolError } from '../../errors.js'
 import { isPrivate, ranges } from './address.js'
-import { SMALL } from './reply.js'
 
+/** A body that is said to be no longer comes, and goes on, in one piece. */
+export const SMALL = 64 * 1024
 /** Answers with these have no body. */
 const BODYLESS: ReadonlySet<number> = new Set([101, 204, 205, 304])
+
+/** The bodies of responses that have come in whole. */
+const wholes = new WeakMap<Response, Uint8Array>()
+
+/** A body that has come in whole, if nobody has read it or put another in its place; else `undefined`. */
+export function wholeOf(response: Response): Uint8Array | undefined {
+  return response.bodyUsed ? undefined : wholes.get(response)
+}
 
 export interface UpstreamOptions {
   /** Private addresses that may be connected to: any, or those in ranges. */
@@ -81,7 +90,12 @@ export function createUpstream({ allowPrivate }: UpstreamOptions): Upstream {
       }
       const length = Number(fields.get('content-length') ?? Number.NaN)
       // A small body is there with its headers, or a moment later: a stream would cost more than all the rest.
-      if (status < 400 && length <= SMALL) return respond(await answer.body.bytes(), status, fields, url)
+      if (status < 400 && length <= SMALL) {
+        const bytes = await answer.body.bytes()
+        const response = respond(bytes, status, fields, url)
+        wholes.set(response, bytes)
+        return response
+      }
       return respond(Readable.toWeb(plain(answer.body, status, fields)) as ReadableStream, status, fields, url)
     } catch (error) {
       if (signal?.aborted) throw signal.reason
