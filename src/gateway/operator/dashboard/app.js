@@ -67,7 +67,7 @@ function gauge(route, key, limit, now) {
       ? undefined
       : make('meter', { min: 0, max: most, low: most * 0.2, value: remaining, 'aria-label': `${key.id}: ${label}` }),
     ` ${label}`,
-    dry === undefined ? undefined : make('strong', { class: 'busy' }, ` dry in about ${span(dry)}`),
+    dry === undefined ? undefined : make('strong', { class: 'busy' }, ` · dry in about ${span(dry)}`),
   )
 }
 
@@ -148,6 +148,7 @@ function chart(section, path, seconds) {
     ticks: { stroke: color('--line') },
   }
   const place = section.querySelector('.chart')
+  const points = { show: false }
   charts.set(
     path,
     new uPlot(
@@ -156,9 +157,9 @@ function chart(section, path, seconds) {
         height: 170,
         series: [
           {},
-          { label: 'passed', stroke: color('--ready'), width: 2 },
-          { label: 'refused', stroke: color('--away'), width: 2, dash: [6, 3] },
-          { label: 'from the cache', stroke: color('--link'), width: 1.5, dash: [2, 3] },
+          { label: 'passed', stroke: color('--ready'), width: 2, points },
+          { label: 'refused', stroke: color('--away'), width: 2, dash: [6, 3], points },
+          { label: 'from the cache', stroke: color('--link'), width: 1.5, dash: [2, 3], points },
         ],
         axes: [axis, { ...axis, size: 40 }],
         scales: { y: { range: (_, __, most) => [0, Math.max(5, most * 1.1)] } },
@@ -194,7 +195,7 @@ function render({ routes, mayAct, at }) {
           role: 'img',
           'aria-label': 'Requests of the last minute, by the second: passed, refused, from the cache',
         }),
-        make('table', {}, make('thead'), make('tbody')),
+        make('table', { class: 'keys' }, make('thead'), make('tbody')),
         make('h3', {}, 'Why keys run out'),
         make('pre', { class: 'diagnosis' }),
       )
@@ -203,7 +204,7 @@ function render({ routes, mayAct, at }) {
     section.querySelector('.totals').replaceChildren(totals(route))
     chart(section, route.path, route.seconds)
     const names = ['Key', 'State', 'Back in', 'Left', 'On the way', 'Sent', 'Refused', ...(mayAct ? ['Do'] : [])]
-    section.querySelector('thead').replaceChildren(
+    section.querySelector('.keys thead').replaceChildren(
       make(
         'tr',
         {},
@@ -212,7 +213,7 @@ function render({ routes, mayAct, at }) {
     )
     // What has the focus keeps it.
     const focused = section.contains(document.activeElement) ? document.activeElement.getAttribute('aria-label') : null
-    section.querySelector('tbody').replaceChildren(...route.keys.map(key => row(route.path, key, mayAct, now)))
+    section.querySelector('.keys tbody').replaceChildren(...route.keys.map(key => row(route.path, key, mayAct, now)))
     if (focused) section.querySelector(`[aria-label="${CSS.escape(focused)}"]`)?.focus()
     const pre = section.querySelector('.diagnosis')
     if (pre.textContent !== route.diagnosis) pre.textContent = route.diagnosis
