@@ -1,12 +1,12 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
-import type { KeyPoolEvents, PooledFetch, Sharing } from 'fetch-keypool'
+import type { KeyPoolEvents, PooledFetch } from 'fetch-keypool'
 import { parseDuration } from '../duration.js'
-import { InvalidOptionError, KeypoolError } from '../errors.js'
+import { KeypoolError } from '../errors.js'
 import type { AlertEvent, GatewayConfig } from './config/config.js'
-import { checkConfig } from './config/schema.js'
-import { resolveSecrets } from './config/secrets.js'
+import { prepare } from './config/prepare.js'
+import { connectRedis } from './connect-redis.js'
 import { Hono } from './hono.js'
 import { type AlertSender, alertSender } from './monitor/alerts.js'
 import { createLog } from './monitor/log.js'
@@ -21,6 +21,7 @@ import { forwarder, type Served } from './proxy/forward.js'
 import { shownTokens } from './proxy/headers.js'
 import { createRoute, type Route } from './proxy/route.js'
 import { createUpstream } from './proxy/upstream.js'
+import { serverFor } from './server.js'
 import { openStateFile } from './state/state-file.js'
 
 /** A running gateway. */
@@ -304,72 +305,4 @@ function isUnder(url: string, path: string): boolean {
   if (!url.startsWith(path)) return false
   const next = url[path.length]
   return next === undefined || next === '/' || next === '?'
-}
-
-/** Checks a configuration, and that nobody can get at the keys who should not. */
-function prepare(given: GatewayConfig): GatewayConfig {
-  const config = checkConfig(resolveSecrets(given, { env: process.env, folder: process.cwd() }))
-  const { host = '127.0.0.1' } = config.listen ?? {}
-  if (isLoopback(host)) return config
-  const covering = (config.policies ?? []).filter(each => 'authentication' in each)
-  for (const [path, { policies = [] }] of Object.entries(config.routes)) {
-    const isAsked =
-      policies.some(
-        each =>
-          'authentication' in each && each.authentication.tokens.length > 0 && (each.routes?.includes(path) ?? true),
-      ) || covering.some(each => each.authentication.tokens.length > 0 && (each.routes?.includes(path) ?? true))
-    if (isAsked) continue
-    throw new InvalidOptionError(
-      'listen.host',
-      `a loopback address, as route '${path}' asks for no authentication`,
-      `'${host}'`,
-    )
-  }
-  return config
-}
-
-function serverFor(
-  { server: bounds = {} }: GatewayConfig,
-  serve: (incoming: IncomingMessage, outgoing: ServerResponse) => void,
-): Server {
-  const time = (value: number | string | undefined, otherwise: string) => parseDuration(value ?? otherwise)!
-  const server = createServer(
-    {
-      maxHeaderSize: bounds.maxHeaderBytes ?? 16_384,
-      headersTimeout: time(bounds.headersTimeout, '10s'),
-      requestTimeout: time(bounds.requestTimeout, '5m'),
-      keepAliveTimeout: time(bounds.idleTimeout, '65s'),
-      connectionsCheckingInterval: 1_000,
-      insecureHTTPParser: false,
-      noDelay: true,
-    },
-    serve,
-  )
-  server.maxConnections = bounds.maxConnections ?? 10_000
-  // What is no HTTP is told so, as far as it still listens.
-  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    if (error.code === 'ECONNRESET' || !socket.writable) return
-    const status =
-      error.code === 'HPE_HEADER_OVERFLOW'
-        ? '431 Request Header Fields Too Large'
-        : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-          ? '408 Request Timeout'
-          : '400 Bad Request'
-    socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
-  })
-  return server
-}
-
-/** Redis is asked for only where the configuration names it. */
-async function connectRedis(url: string): Promise<{ sharing: Sharing; close(): void }> {
-  let ioredis: typeof import('ioredis')
-  try {
-    ioredis = await import('ioredis')
-  } catch (error) {
-    throw new KeypoolError('ERR_CONFIG', "'redis' needs the package 'ioredis': npm install ioredis", { cause: error })
-  }
-  const { redisSharing } = await import('fetch-keypool/redis')
-  const client = new ioredis.Redis(url, { maxRetriesPerRequest: 1 })
-  client.on('error', () => {})
-  return { sharing: redisSharing({ client }), close: () => client.disconnect() }
 }
