@@ -27,8 +27,10 @@ const TIMES = {
   /** An answer that does not come is waited for no longer. */
   lost: 5_000,
 }
-/** So many quotas are asked for at once. */
-const MOST = 64
+/** So many quotas are told of in one round trip. */
+const MOST = 256
+/** While requests wait, so many quotas are asked for at least, so many for each request, and so many at first. */
+const CHOICE = { least: 8, each: 2, first: 1_024 }
 
 export interface DivisionOptions {
   readonly pool: SharedPool
@@ -166,15 +168,20 @@ export class Division {
     if (!this.#isAlone) for (const { holdings } of chosen) for (const holding of holdings) holding.trim(now)
     const ticket = { since: now }
     this.#underWay = ticket
+    // Whoever has waited long enough is told; the way is free for the next only when the last answer is there.
+    let last: Promise<unknown> = Promise.resolve()
+    const settled = () => {
+      if (this.#underWay === ticket) this.#underWay = undefined
+    }
     try {
-      const asked = this.#ask(chosen, false)
-      // Whoever has waited long enough is told; the way is free for the next only when the answer is there.
-      const settled = () => {
-        if (this.#underWay === ticket) this.#underWay = undefined
+      for (let from = 0; from === 0 || from < chosen.length; from += MOST) {
+        const part = chosen.slice(from, from + MOST)
+        const asked = this.#ask(part, false)
+        last = asked
+        this.#take(await this.#options.link.within(asked), part)
       }
-      asked.then(settled, settled)
-      this.#take(await this.#options.link.within(asked), chosen)
     } finally {
+      last.then(settled, settled)
       this.#wake(this.#again ? 0 : this.#rest())
     }
   }
@@ -254,11 +261,15 @@ export class Division {
     // At first, what others have found out of each is to be known.
     if (!isWaiting && this.#syncedAt > 0) return [...chosen]
     const all = [...this.#divided.values()]
-    for (let index = 0; index < all.length && chosen.size < MOST; index++) {
-      const divided = all[(this.#turn + index) % all.length]!
+    // At first all, else enough to choose from.
+    const { waiting } = this.#options.pool
+    const enough = isWaiting ? Math.max(CHOICE.least, waiting * CHOICE.each) : CHOICE.first
+    let looked = 0
+    for (; looked < all.length && chosen.size < enough; looked++) {
+      const divided = all[(this.#turn + looked) % all.length]!
       if (mayServe(divided.quota, now)) chosen.add(divided)
     }
-    this.#turn += MOST
+    this.#turn += looked
     for (const divided of chosen) this.#busy.add(divided)
     return [...chosen]
   }
