@@ -19,7 +19,8 @@ import { problemResponse } from './problem.js'
 import { callerAddress, isLoopback, ranges } from './proxy/address.js'
 import { forwarder, type Served } from './proxy/forward.js'
 import { shownTokens } from './proxy/headers.js'
-import { createRoute, type Route } from './proxy/route.js'
+import { isForeignPage } from './proxy/own-page.js'
+import { createRoute, policed, type Route } from './proxy/route.js'
 import { createUpstream } from './proxy/upstream.js'
 import { serverFor } from './server.js'
 import { openStateFile } from './state/state-file.js'
@@ -93,7 +94,7 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
       for (const [path, each] of Object.entries(config.routes)) {
         const known = before?.routes.get(path)
         if (known && known.made === JSON.stringify(each)) {
-          routes.set(path, { ...known, policies: [...policies, ...createPolicies(each.policies ?? [], path)] })
+          routes.set(path, { ...known, ...policed(path, each, policies) })
           continue
         }
         const route = createRoute(path, each, upstream.fetch, redis?.sharing ?? state.book.sharing(path), policies)
@@ -167,7 +168,10 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
     const hasOperator = operators.length > 0
     const access = {
       // Where nobody is named, whoever is on this machine may look; but nobody may change anything.
-      mayLook: (request: Request, address: string) => (hasOperator ? isOperator(request) : isLoopback(address)),
+      mayLook: (request: Request, address: string) =>
+        hasOperator
+          ? isOperator(request)
+          : isLoopback(address) && !isForeignPage({ headers: Object.fromEntries(request.headers) }),
       mayAct: (request: Request) => hasOperator && isOperator(request),
     }
     const addressIn = (context: unknown) => addressOf((context as { env: Bindings }).env.incoming)
@@ -226,7 +230,12 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
     outgoing.once('close', () => {
       if (--underWay === 0) whenIdle?.()
     })
-    forward(setup.routes.get(path)!, incoming, outgoing).catch((error: Error) => {
+    const route = setup.routes.get(path)!
+    if (route.isOpen && isForeignPage(incoming)) {
+      refuseForeign(incoming, outgoing)
+      return
+    }
+    forward(route, incoming, outgoing).catch((error: Error) => {
       log.event('error', { error: error.message, route: path }, 'failed')
       outgoing.destroy()
     })
@@ -297,6 +306,19 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
       log.flush()
     },
   }
+}
+
+/** Where nobody is asked for a token, only programs on this machine are served, and no pages of others in its browser. */
+function refuseForeign(incoming: IncomingMessage, outgoing: ServerResponse): void {
+  const title = 'Without a policy of authentication only programs on this machine are served, by a loopback address'
+  const body = JSON.stringify({ type: 'urn:fetch-keypool:foreign-page', title, status: 403 })
+  const connection = incoming.complete ? {} : { connection: 'close' }
+  outgoing.writeHead(403, {
+    'content-type': 'application/problem+json',
+    'content-length': Buffer.byteLength(body),
+    ...connection,
+  })
+  outgoing.end(body)
 }
 
 const NOTHING: Counted = { answers: new Map(), refusals: new Map() }

@@ -20,6 +20,8 @@ export function serverFor(
     },
     serve,
   )
+  // Who asks first whether to send a body is told so when it is wanted: see `takeBody`.
+  server.on('checkContinue', serve)
   server.maxConnections = bounds.maxConnections ?? 10_000
   // What is no HTTP is told so, as far as it still listens.
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {

@@ -359,28 +359,36 @@ describe('callers that misbehave', () => {
   }
 
   it.each([
-    ['headers that are too large', `GET /api/x HTTP/1.1\r\nHost: x\r\nA: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
+    ['headers that are too large', `GET /api/x HTTP/1.1\r\nHost: localhost\r\nA: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
     ['no HTTP', 'HELLO\r\n\r\n', 400],
-    ['two lengths', 'POST /api/x HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello', 400],
+    [
+      'two lengths',
+      'POST /api/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello',
+      400,
+    ],
     [
       'a length and chunks',
-      'POST /api/x HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+      'POST /api/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
       400,
     ],
     [
       'an unknown transfer coding',
-      'POST /api/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n',
+      'POST /api/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n',
       400,
     ],
     [
       'a broken chunk',
-      'POST /api/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\nhello\r\n0\r\n\r\n',
+      'POST /api/x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\nhello\r\n0\r\n\r\n',
       400,
     ],
-    ['a space before the colon', 'GET /api/x HTTP/1.1\r\nHost : x\r\n\r\n', 400],
-    ['a bare line feed in a header', 'GET /api/x HTTP/1.1\r\nHost: x\r\nA: b\nContent-Length: 3\r\n\r\nabc', 400],
+    ['a space before the colon', 'GET /api/x HTTP/1.1\r\nHost : localhost\r\n\r\n', 400],
+    [
+      'a bare line feed in a header',
+      'GET /api/x HTTP/1.1\r\nHost: localhost\r\nA: b\nContent-Length: 3\r\n\r\nabc',
+      400,
+    ],
     ['no host', 'GET /api/x HTTP/1.1\r\n\r\n', 400],
-    ['a request for elsewhere', 'GET http://elsewhere.example/api/x HTTP/1.1\r\nHost: x\r\n\r\n', 400],
+    ['a request for elsewhere', 'GET http://elsewhere.example/api/x HTTP/1.1\r\nHost: localhost\r\n\r\n', 400],
   ])('%s are answered with 4xx, and the gateway lives', async (_, text, status) => {
     const { url } = await gateway({ routes })
     const got = await raw(url, text)
@@ -390,8 +398,8 @@ describe('callers that misbehave', () => {
 
   it('who is slow to send headers, or a body, is told 408', async () => {
     const { url } = await gateway({ routes, server: { headersTimeout: 300, requestTimeout: 600, drain: 100 } })
-    expect(await raw(url, 'GET /api/x HTTP/1.1\r\nHost: x\r\nA: ')).toMatch(/^HTTP\/1.1 408 /)
-    expect(await raw(url, 'POST /api/x HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhel')).toMatch(
+    expect(await raw(url, 'GET /api/x HTTP/1.1\r\nHost: localhost\r\nA: ')).toMatch(/^HTTP\/1.1 408 /)
+    expect(await raw(url, 'POST /api/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhel')).toMatch(
       /^HTTP\/1.1 408 /,
     )
     expect((await fetch(`${url}/health`)).status).toBe(200)

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { get } from 'node:http'
 import { connect } from 'node:net'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
@@ -108,7 +109,7 @@ describe('the gateway', () => {
     const made = await gateway({ routes: { '/api': { upstream: server.url, keys, cache: false } } })
     const { port } = new URL(made.url)
     const socket = connect(Number(port), '127.0.0.1')
-    socket.write('GET /api/x HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n')
+    socket.write('GET /api/x HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n')
     const parts: Buffer[] = []
     socket.on('data', chunk => parts.push(chunk))
     await once(socket, 'close')
@@ -117,6 +118,31 @@ describe('the gateway', () => {
     expect(whole.subarray(0, at).toString().toLowerCase()).toContain('content-encoding: gzip')
     expect(gunzipSync(dechunk(whole.subarray(at))).toString()).toBe('packed')
     expect(made.pool('/api').pool.keys()[0]!.cause).toBe('quota')
+  })
+
+  it('asks for a body that is offered only when it is wanted', async () => {
+    const server = await loopback(({ body }) => ({ body }))
+    const { url } = await gateway({
+      routes: {
+        '/api': { upstream: server.url, keys },
+        '/small': { upstream: server.url, keys: 'k', policies: [{ name: 'size', maxBody: 3 }] },
+      },
+    })
+    const offer = async (path: string) => {
+      const socket = connect(Number(new URL(url).port), '127.0.0.1')
+      socket.write(
+        `POST ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n`,
+      )
+      let got = ''
+      socket.on('data', chunk => {
+        got += chunk
+        if (/^HTTP\/1.1 100 /.test(got) && !got.includes('200')) socket.write('hello')
+      })
+      await once(socket, 'close')
+      return got
+    }
+    expect(await offer('/api/x')).toMatch(/^HTTP\/1.1 100 Continue\r\n\r\nHTTP\/1.1 200 OK[\s\S]*hello/)
+    expect(await offer('/small/x')).toMatch(/^HTTP\/1.1 413 /)
   })
 
   it('answers HEAD, 204 and 304 without a body, and errors of the service as they are', async () => {
@@ -183,6 +209,28 @@ describe('the gateway', () => {
   })
 })
 
+describe('without authentication', () => {
+  it.each([
+    [{ 'sec-fetch-site': 'cross-site' }, 403],
+    [{ origin: 'https://evil.example' }, 403],
+    [{ host: 'rebound.example' }, 403],
+    [{ 'sec-fetch-site': 'same-origin' }, 200],
+    [{}, 200],
+  ])('pages of others in a browser on this machine are not served, nor shown anything: %j', async (headers, status) => {
+    const server = await loopback(() => ({ body: 'x' }))
+    const { url } = await gateway({ routes: { '/api': { upstream: server.url, keys } } })
+    const ask = (path: string) =>
+      new Promise<number>((resolve, reject) => {
+        get(`${url}${path}`, { headers: headers as Record<string, string> }, answer =>
+          resolve(answer.resume().statusCode!),
+        ).on('error', reject)
+      })
+    expect(await ask('/api/x')).toBe(status)
+    expect(await ask('/__keypool/api/overview')).toBe(status === 200 ? 200 : 401)
+    expect(server.received).toHaveLength(status === 200 ? 1 : 0)
+  })
+})
+
 describe('addresses behind the gateway', () => {
   it.each([
     'http://127.0.0.1:9',
@@ -208,7 +256,7 @@ describe('addresses behind the gateway', () => {
       const { url } = await gateway({ routes: { '/api': { upstream: `${server.url}/base`, keys } } })
       const { port } = new URL(url)
       const socket = connect(Number(port), '127.0.0.1')
-      socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`)
+      socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`)
       socket.resume()
       await once(socket, 'close')
       expect(server.received.every(({ url: to }) => to.startsWith('/base'))).toBe(true)

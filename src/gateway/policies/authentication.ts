@@ -53,7 +53,7 @@ export function authentication(
       headers: { 'www-authenticate': 'Bearer realm="keypool"' },
     }) as const
   return {
-    ...{ name, routes },
+    ...{ name, routes, authenticates: true },
     check(visit) {
       const token = findToken(known, visit.tokens)
       if (!token) return refusal(visit.tokens.length === 0 ? 'A token is needed' : 'The token is not known')

@@ -37,6 +37,8 @@ export interface Policy {
   readonly name: string
   /** The routes that it is for; `undefined`: all. */
   readonly routes: readonly string[] | undefined
+  /** Whether it asks who somebody is. */
+  readonly authenticates?: boolean
   /** Whether it wants to know the model. */
   readonly needsModel?: boolean
   /** Whether it counts tokens. */

@@ -47,6 +47,7 @@ export function forwarder({ addressOf, served }: ForwardOptions) {
     const method = incoming.method!
     let body: TakenBody | undefined
     const take = async () => {
+      if (!body && incoming.headers.expect) outgoing.writeContinue()
       body ??= await takeBody(incoming, visit.maxBody)
       return body
     }

@@ -17,6 +17,8 @@ export interface Route {
   readonly base: { readonly origin: string; readonly href: string; readonly path: string }
   /** Whether what comes back must be readable: for tokens, or for a provider's refusals that come as successes. */
   readonly readsBodies: boolean
+  /** Whether nobody is asked for a token. */
+  readonly isOpen: boolean
   /** What it was made of, to tell whether that has changed. */
   readonly made: string
 }
@@ -29,7 +31,7 @@ export function createRoute(
   sharing: Sharing | undefined,
   policies: readonly Policy[],
 ): Route {
-  const { upstream, keys: _, policies: own = [], ...options } = config
+  const { upstream, keys: _, policies: __, ...options } = config
   try {
     const base = upstreamOf(upstream, config)
     const fetch = wrapFetch(upstreamFetch, {
@@ -40,17 +42,29 @@ export function createRoute(
       onExhausted: 'respond',
       ...(sharing ? { sharing } : {}),
     } as Options)
-    const all = [...policies, ...createPolicies(own, path)]
-    const countsTokens = [options.limits ?? []].flat().some(limit => limit.tokens !== undefined)
     return {
-      ...{ path, fetch, policies: all },
+      ...{ path, fetch, made: JSON.stringify(config) },
       base: { origin: base.origin, href: base.href.replace(/\/$/, ''), path: base.pathname.replace(/\/$/, '') },
-      readsBodies: countsTokens || options.provider !== undefined || all.some(policy => policy.needsTokens),
-      made: JSON.stringify(config),
+      ...policed(path, config, policies),
     }
   } catch (error) {
     if (!KeypoolError.is(error, 'ERR_INVALID_OPTION')) throw error
     throw new InvalidOptionError(`routes.${path}.${error.option}`, error.expected, error.received)
+  }
+}
+
+/** What of a route follows from its policies, which may change while its pool goes on. */
+export function policed(
+  path: string,
+  { policies: own = [], limits = [], provider }: RouteConfig,
+  shared: readonly Policy[],
+): Pick<Route, 'policies' | 'readsBodies' | 'isOpen'> {
+  const policies = [...shared, ...createPolicies(own, path)].filter(({ routes }) => routes?.includes(path) ?? true)
+  const countsTokens = [limits].flat().some(limit => limit.tokens !== undefined)
+  return {
+    policies,
+    readsBodies: countsTokens || provider !== undefined || policies.some(({ needsTokens }) => needsTokens),
+    isOpen: !policies.some(({ authenticates }) => authenticates),
   }
 }
 

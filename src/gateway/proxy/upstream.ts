@@ -88,6 +88,10 @@ export function createUpstream({ allowPrivate }: UpstreamOptions): Upstream {
         answer.body.resume()
         return respond(null, status, fields, url)
       }
+      // Whoever keeps it must not give it to those that can't unpack it.
+      if (fields.has('content-encoding') && !/accept-encoding|\*/i.test(fields.get('vary') ?? '')) {
+        fields.append('vary', 'accept-encoding')
+      }
       const length = Number(fields.get('content-length') ?? Number.NaN)
       // A small body is there with its headers, or a moment later: a stream would cost more than all the rest.
       if (status < 400 && length <= SMALL) {
