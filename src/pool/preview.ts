@@ -45,6 +45,12 @@ export function previews({ keyring, gates, now, ahead }: PreviewHost) {
     if (next && before === 0) {
       return { ...common, outcome: 'send', keyId: next.id, wait: 0, why: `It would leave at once, with ${next.id}.` }
     }
+    // A key of which other processes have all that this one would need, and leave it when they are asked.
+    const shared = closure || before > 0 ? undefined : keys.find(({ usable }) => usable)
+    if (shared) {
+      const why = `It would leave with ${shared.keyId}, once other processes have been asked for a part of its limits.`
+      return { ...common, outcome: 'send', keyId: shared.keyId, wait: 0, why }
+    }
     const soonest = soonestOf(keys)
     const opensAt = Math.max(closure?.until ?? at, next ? at : (soonest?.at ?? Number.POSITIVE_INFINITY))
     const isHeld = !next && keys.some(({ why }) => why === HELD)
@@ -79,7 +85,7 @@ function partOf(key: PooledKey, { accepts, weigh, part }: Demand, at: number): K
     return { keyId, usable: false, cause: null, until: null, why: 'cannot serve such a request' }
   const { quota } = key
   const opensAt = Math.max(quota.availableAt(weigh, at), quota.parts.get(part)?.availableAt(weigh, at) ?? at)
-  if (opensAt <= at) return { keyId, usable: true, cause: null, until: null, why: 'is ready' }
+  if (opensAt <= at || state === 'ready') return { keyId, usable: true, cause: null, until: null, why: 'is ready' }
   if (opensAt === Number.POSITIVE_INFINITY) return { keyId, usable: false, cause, until: null, why: HELD }
   const why = state === 'cooling' ? `was refused (${cause})` : 'is at its limits'
   return { keyId, usable: false, cause, until: until ?? new Date(opensAt), why }

@@ -497,6 +497,7 @@ describe.runIf(hasRedis)('when Redis fails', () => {
     const server = await loopback(() => ({ body: 'fine' }))
     const fetch = member(server.url, { keys: ['value-of-a'], limits })
     expect(fetch.pool.keys()[0]).toMatchObject({ state: 'ready', remaining: 12 })
+    expect(await fetch.explain(server.url)).toMatchObject({ outcome: 'send', keyId: 'key-1', wait: 0 })
     await ask(fetch, server.url, 1)
     expect(fetch.pool.keys()[0]).toMatchObject({ state: 'ready' })
   })
