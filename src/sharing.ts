@@ -35,6 +35,8 @@ export interface Membership {
   ready(): Promise<void> | undefined
   /** A key has come in. */
   added(key: PooledKey): void
+  /** A key has gone. */
+  removed(key: PooledKey): void
   /** A permit of a quota was taken. */
   taken(quota: KeyQuota): void
   /** Requests have begun to wait. */

@@ -187,7 +187,10 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
       lessons.crew = { size, rank }
     },
   })
-  if (membership) registry.added = key => membership.added(key)
+  if (membership) {
+    registry.added = key => membership.added(key)
+    registry.removed = key => membership.removed(key)
+  }
   const source = keySource(settings, registry, () => scheduler.serve())
 
   const pool: KeyPool = new KeyPool({

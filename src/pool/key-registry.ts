@@ -27,6 +27,8 @@ export class KeyRegistry {
   readonly #limits = new Map<PooledKey, readonly ResolvedLimit[]>()
   /** Told of each key that comes in, or is changed, before it is used. */
   added: ((key: PooledKey) => void) | undefined
+  /** Told of each that has gone. */
+  removed: ((key: PooledKey) => void) | undefined
   readonly #tenants = new WeakMap<PooledKey, string>()
   #made = 0
   // Of all keys that are or were in the pool: how tokens are counted, the least that a key lets pass of them, and
@@ -68,6 +70,7 @@ export class KeyRegistry {
     this.#fromSource.delete(key)
     this.#limits.delete(key)
     this.#keyring.remove(key)
+    this.removed?.(key)
     const { group } = key.quota
     if (group !== undefined && key.quota.keys.size === 0) this.#groups.delete(group)
   }

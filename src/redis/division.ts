@@ -1,7 +1,7 @@
 import type { Finding } from '../learning/hidden-limit.js'
 import type { KeyQuota, PooledKey } from '../pool/pooled-key.js'
 import type { SharedPool } from '../sharing.js'
-import { type Claim, type Granted, Holding } from './holding.js'
+import { type Claim, type Granted, Holding, kindOf } from './holding.js'
 import type { RedisLink } from './link.js'
 import type { Names } from './names.js'
 import { DIVIDE } from './scripts.js'
@@ -26,6 +26,8 @@ const TIMES = {
   kept: 40 * 86_400_000,
   /** An answer that does not come is waited for no longer. */
   lost: 5_000,
+  /** So long the end may wait for Redis. */
+  farewell: 500,
 }
 /** So many quotas are told of in one round trip. */
 const MOST = 256
@@ -78,6 +80,7 @@ export class Division {
   #timer: NodeJS.Timeout | undefined
   #timerAt = Number.POSITIVE_INFINITY
   #isAlone = false
+  #aloneSince = 0
   #isClosed = false
   /** Where to go on when not all quotas are asked for at once. */
   #turn = 0
@@ -96,10 +99,22 @@ export class Division {
     const { quota } = key
     if (this.#divided.has(quota)) return
     const now = this.#now
-    const holdings = quota.limiter.declared.map(meter => new Holding(meter, now))
+    const seen = new Map<string, number>()
+    const holdings = quota.limiter.declared.map(meter => {
+      const kind = kindOf(meter)
+      const place = seen.get(kind) ?? 0
+      seen.set(kind, place + 1)
+      return new Holding(meter, place, now)
+    })
     const divided = { quota, name: this.#options.names.quota(quota, key), holdings, takenAt: Number.NEGATIVE_INFINITY }
     this.#divided.set(quota, divided)
-    if (this.#isAlone) for (const holding of holdings) holding.standAlone(this.processes, 1, now)
+    if (this.#isAlone) for (const holding of holdings) holding.standAlone(this.processes, 1, now, false)
+  }
+
+  /** A key has gone: its quota is no matter of ours any more, once nobody can say that it is. */
+  removed({ quota }: PooledKey): void {
+    const divided = this.#divided.get(quota)
+    if (divided && quota.keys.size === 0 && !this.#busy.has(divided)) this.#divided.delete(quota)
   }
 
   /** A permit was taken. */
@@ -129,12 +144,21 @@ export class Division {
 
   /** Goes on with a fixed part of each limit, till the next answer. */
   standAlone(): void {
-    this.#isAlone = true
     const now = this.#now
+    if (!this.#isAlone) this.#aloneSince = now
     for (const { quota, holdings } of this.#divided.values()) {
-      for (const holding of holdings) holding.standAlone(this.processes, this.#weightOf(holding), now)
-      this.#options.pool.changed(quota)
+      let isChanged = !this.#isAlone
+      for (const holding of holdings) {
+        const { per } = holding.meter.shape
+        // Once more when the window is over that was under way then.
+        const isSettled = per !== undefined && now - this.#aloneSince >= per
+        if (this.#isAlone && !isSettled) continue
+        holding.standAlone(this.processes, this.#weightOf(holding), now, isSettled)
+        isChanged = true
+      }
+      if (isChanged) this.#options.pool.changed(quota)
     }
+    this.#isAlone = true
   }
 
   /** Gives everything back. */
@@ -145,7 +169,7 @@ export class Division {
     const holders = [...this.#busy]
     try {
       for (let from = 0; from === 0 || from < holders.length; from += MOST) {
-        await this.#ask(holders.slice(from, from + MOST), true)
+        await this.#options.link.within(this.#ask(holders.slice(from, from + MOST), true), TIMES.farewell)
       }
     } catch {
       // Redis is gone: what was held comes back to the others when the lease is over.
@@ -252,6 +276,7 @@ export class Division {
   #choose(isWaiting: boolean, now: number): Divided[] {
     const chosen = new Set<Divided>()
     for (const divided of this.#busy) {
+      // Its key has gone: what it holds goes back with the next word.
       if (divided.quota.keys.size === 0) this.#divided.delete(divided.quota)
       const isIdle = now - divided.takenAt > TIMES.idle
       const holds = divided.holdings.some(({ meter }) => meter.held(now) > 0)
@@ -302,6 +327,8 @@ export class Division {
     this.#timerAt = Number.POSITIVE_INFINITY
     if (this.#isClosed || this.#isAlone) return
     const now = this.#now
+    if (now - this.#syncedAt > TIMES.lease)
+      for (const { holdings } of this.#busy) for (const each of holdings) each.lapse(now)
     const beat = this.#busy.size > 0 || now - this.#activeAt < TIMES.idle ? TIMES.beat : TIMES.idleBeat
     if (this.#again || now - this.#syncedAt >= beat || this.#isWorthAsking(now)) {
       this.sync().catch(error => this.#options.failed(error))

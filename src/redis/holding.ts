@@ -55,10 +55,10 @@ export class Holding {
   #level = 0
   #measuredAt: number
 
-  constructor(meter: SharedMeter, now: number) {
+  /** @param place - which of a quota's limits it is, of those that are of one kind */
+  constructor(meter: SharedMeter, place: number, now: number) {
     this.meter = meter
-    const { kind, unit, per } = meter.shape
-    this.name = `${kind} ${unit} ${per ?? meter.per}`
+    this.name = `${kindOf(meter)} ${place}`
     this.#measuredAt = now
     // Nothing is ours before the others have agreed.
     meter.allot(0, 0, now)
@@ -129,22 +129,31 @@ export class Holding {
     return more > 0
   }
 
-  /** Goes on without the others' word, with what a process may have of it whatever they do. */
-  standAlone(processes: number, weight: number, now: number): void {
+  /**
+   * Goes on without the others' word, with what a process may have of it whatever they do: its part of the limit, but no
+   * more of a window that is under way than its part of what was left of it.
+   */
+  standAlone(processes: number, weight: number, now: number, isSettled: boolean): void {
     const { meter } = this
-    const { units, per, flow } = meter.shape
-    const isCalendar = per === undefined && flow === 0
-    const inUse = isCalendar ? meter.inUse(now) : 0
-    // Of a day's limit, much may be gone: of what was left, a part.
-    const left = isCalendar ? Math.max(0, meter.allotted - inUse) + meter.elsewhere : units
-    const share = inUse + left / processes
+    const { units, per, flow, kind } = meter.shape
+    const inUse = flow > 0 ? 0 : meter.inUse(now)
+    const left = this.#isNew ? units : Math.max(0, meter.allotted - inUse) + meter.elsewhere
+    const ofWhatIsLeft = inUse + left / processes
+    // What others had used of a window comes back to them: then each may have its part of the whole.
+    const isOver = kind === 'concurrency' || kind === 'bucket' || (isSettled && per !== undefined)
+    const share = isOver ? units / processes : Math.min(units / processes, ofWhatIsLeft)
     // Less than one request's worth would be nothing, for as long as it lasts.
     const least = Math.min(units, Math.max(1, weight))
-    const allotted = Math.max(least, flow > 0 ? share : Math.floor(share))
+    const allotted = Math.max(least, flow > 0 ? share : Math.floor(kind === 'calendar' ? ofWhatIsLeft : share))
     meter.allot(allotted, this.#isNew ? allotted : 0, now)
+    this.#isNew = false
     meter.elsewhere = 0
     meter.moreAt = Number.POSITIVE_INFINITY
-    this.#isNew = false
+  }
+
+  /** Others have taken it to be dead: what it held is theirs. */
+  lapse(now: number): void {
+    this.#shrinkTo(Math.max(0, this.meter.inUse(now)), now)
   }
 
   #shrinkTo(units: number, now: number): void {
@@ -169,4 +178,9 @@ export class Holding {
     this.#level = level
     this.#measuredAt = now
   }
+}
+
+/** What limits of several processes have in common that are the same one. */
+export function kindOf({ shape: { kind, unit }, per }: SharedMeter): string {
+  return `${kind} ${unit} ${per ?? ''}`
 }

@@ -86,6 +86,7 @@ export function joinOverRedis(pool: SharedPool, options: MembershipOptions): Mem
     if (before.state !== 'alone') return
     clearTimeout(retry)
     states.tellRest()
+    cache?.tellRest().catch(failed)
     states.readAll().catch(failed)
     const downFor = pool.clock.now() - before.since
     pool.emit('sharing-restored', () => ({ downFor, processes: division.processes }))
@@ -99,8 +100,8 @@ export function joinOverRedis(pool: SharedPool, options: MembershipOptions): Mem
       standing.state === 'alone'
         ? { ...standing, failures: standing.failures + 1 }
         : { state: 'alone', since: now, failures: 0 }
+    division.standAlone()
     if (isNew) {
-      division.standAlone()
       const message = error instanceof Error ? error.message : String(error)
       pool.emit('sharing-degraded', () => ({ error: message, processes: division.processes }))
     }
@@ -116,6 +117,10 @@ export function joinOverRedis(pool: SharedPool, options: MembershipOptions): Mem
     added(key: PooledKey) {
       states.added(key)
       division.added(key)
+    },
+    removed(key: PooledKey) {
+      states.removed(key)
+      division.removed(key)
     },
     taken: (quota: KeyQuota) => division.taken(quota),
     waiting: () => division.waiting(),

@@ -164,7 +164,8 @@ local function divide(ledger, claim)
         ledger.h[me].u = grant
       end
     elseif lacking > free + 1e-6 then
-      grant = math.max(mine, claim.h - (lacking - math.max(0, free)))
+      -- Less than nothing is free where more is held than there is, as after each has stood alone.
+      grant = math.max(mine, claim.h - (lacking - free))
       if whole then grant = math.floor(grant) end
     end
     if mine > grant + slight then

@@ -3,15 +3,14 @@ import { readRecord, writeRecord } from '../node/record-text.js'
 import type { RedisLink } from './link.js'
 import type { Names } from './names.js'
 
-/**
- * What another process has made out of date is not stored here for so long, in milliseconds: it may have been asked for
- * before, and have arrived only now.
- */
-const SETTLING = 2_000
+/** For so long it is remembered what others have made out of date, in milliseconds: no answer takes longer. */
+const SETTLING = 600_000
+/** Within so long of each other, who comes later in Redis is not who came later in time, in milliseconds. */
+const MOMENT = 2_000
+/** So many things are remembered of each kind. */
+const MOST = 10_000
 /** Longer is nothing kept in Redis, in milliseconds. */
 const LONGEST = 30 * 86_400_000
-/** So many responses that could not be dropped are remembered till Redis is back. */
-const MOST_UNDROPPED = 10_000
 
 export interface SharedCacheOptions {
   readonly link: RedisLink
@@ -31,6 +30,9 @@ export class SharedCache {
   readonly #dropped = new Map<string, number>()
   /** How often others have dropped something: what is being read at that moment may be it. */
   #drops = 0
+  /** Since when what was not there is being asked for, and when what was brought was stored. */
+  readonly #askedAt = new Map<string, number>()
+  readonly #storedAt = new Map<string, number>()
   /** What was made out of date here while Redis could not be told. */
   readonly #undropped = new Set<string>()
 
@@ -53,15 +55,24 @@ export class SharedCache {
   dropped(name: string): void {
     this.#drops++
     this.#forget()
-    this.#dropped.delete(name)
-    this.#dropped.set(name, this.#options.now())
+    const now = this.#options.now()
+    remember(this.#dropped, name, now)
     this.#memory?.delete(name)
+    // What was stored a moment ago may have come to Redis after it was dropped there.
+    if (now - (this.#storedAt.get(name) ?? Number.NEGATIVE_INFINITY) < MOMENT && this.#options.isUp()) {
+      this.#options.link.client.del(name).catch(() => this.#undropped.add(name))
+    }
   }
 
   /** Redis is there again: others may have made anything out of date meanwhile, and so may this process. */
   async missedNews(): Promise<void> {
     this.#drops++
     this.#memory = this.#createMemory?.()
+    await this.tellRest()
+  }
+
+  /** Tells what could not be told. */
+  async tellRest(): Promise<void> {
     const names = [...this.#undropped]
     this.#undropped.clear()
     await Promise.all(names.map(name => this.#delete(name)))
@@ -69,7 +80,10 @@ export class SharedCache {
 
   #get(name: string): CacheRecord | undefined | Promise<CacheRecord | undefined> {
     const known = this.#memory!.get(name) as CacheRecord | undefined
-    return known ?? (this.#options.isUp() ? this.#fromRedis(name) : undefined)
+    if (known) return known
+    // Whatever is stored under this name next was asked for from now on.
+    if (!this.#askedAt.has(name)) remember(this.#askedAt, name, this.#options.now())
+    return this.#options.isUp() ? this.#fromRedis(name) : undefined
   }
 
   async #fromRedis(name: string): Promise<CacheRecord | undefined> {
@@ -82,6 +96,7 @@ export class SharedCache {
     const read = readRecord(text.slice(space + 1))
     // What is no record, the cache finds out, and deletes.
     if (!Array.isArray(read)) return read as CacheRecord
+    this.#askedAt.delete(name)
     const record = inTime(read as unknown as CacheRecord, at => link.toLocal(at))
     if (drops === this.#drops && ttl > 0) this.#memory!.set(name, record, ttl)
     return record
@@ -90,8 +105,12 @@ export class SharedCache {
   async #set(name: string, record: CacheRecord, ttl: number): Promise<void> {
     const { link, now, isUp } = this.#options
     this.#forget()
-    if (this.#dropped.has(name)) return
+    const askedAt = this.#askedAt.get(name) ?? now()
+    this.#askedAt.delete(name)
+    // Asked for before another process made it out of date.
+    if (askedAt <= (this.#dropped.get(name) ?? Number.NEGATIVE_INFINITY)) return
     this.#memory!.set(name, record, ttl)
+    remember(this.#storedAt, name, now())
     if (!isUp()) return
     const bounded = Math.max(1, Math.ceil(Math.min(ttl, LONGEST)))
     const text = writeRecord(inTime(record, at => link.toRedis(at)))
@@ -102,11 +121,16 @@ export class SharedCache {
     const { link, me, isUp } = this.#options
     this.#memory!.delete(name)
     if (!isUp()) {
-      if (this.#undropped.size < MOST_UNDROPPED) this.#undropped.add(name)
+      if (this.#undropped.size < MOST) this.#undropped.add(name)
       return
     }
     const told = JSON.stringify({ kind: 'drop', from: me, key: name })
-    await Promise.all([link.client.del(name), link.client.publish(link.channel, told)])
+    try {
+      await Promise.all([link.client.del(name), link.client.publish(link.channel, told)])
+    } catch (error) {
+      this.#undropped.add(name)
+      throw error
+    }
   }
 
   #forget(): void {
@@ -116,6 +140,13 @@ export class SharedCache {
       this.#dropped.delete(name)
     }
   }
+}
+
+/** Puts a name at the end of what is remembered, and forgets the oldest where it is too much. */
+function remember(times: Map<string, number>, name: string, at: number): void {
+  times.delete(name)
+  times.set(name, at)
+  if (times.size > MOST) times.delete(times.keys().next().value!)
 }
 
 /** The same, by another clock. */

@@ -56,6 +56,22 @@ export class States {
     }
   }
 
+  /** A key has gone. */
+  removed(key: PooledKey): void {
+    const { names } = this.#options
+    const own = names.key(key)
+    const quota = names.quota(key.quota, key)
+    this.#byField.delete(own)
+    if (this.#byField.get(quota) === key) {
+      const [other] = key.quota.keys
+      if (other) this.#byField.set(quota, other)
+      else this.#byField.delete(quota)
+    }
+    for (const field of [...this.#probes.keys()]) {
+      if (field === own || (field.split('.')[0] === quota && key.quota.keys.size === 0)) this.#probes.delete(field)
+    }
+  }
+
   /** Tells all others; what can't be told now is told when Redis is back. */
   tell(key: PooledKey, news: News): void {
     const { names, link, me } = this.#options

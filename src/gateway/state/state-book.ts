@@ -71,6 +71,9 @@ export class StateBook {
         // The key is put in its place first: what is told of it then takes hold.
         queueMicrotask(() => this.#restore(pool, key, name))
       },
+      removed(key: PooledKey) {
+        if (key.quota.keys.size === 0) quotas.delete(key.quota)
+      },
       taken: (quota: KeyQuota) => {
         quotas.add(quota)
         this.#changed()
