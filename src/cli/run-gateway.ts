@@ -1,5 +1,6 @@
-import { watch } from 'node:fs'
-import { basename, dirname } from 'node:path'
+import { createHash } from 'node:crypto'
+import { readFileSync, watch } from 'node:fs'
+import { dirname } from 'node:path'
 import { KeypoolError } from 'fetch-keypool'
 import { createGateway, type ReadConfig, readConfig } from 'fetch-keypool/gateway'
 
@@ -51,12 +52,14 @@ export async function runGateway(
   let timer: NodeJS.Timeout | undefined
   function rewatch(): void {
     for (const each of watchers) each.close()
-    // The folder, as a file that is replaced is another file.
-    watchers = read.files.map(file =>
-      watch(dirname(file), (_, name) => {
-        if (name !== basename(file)) return
+    // The folder, as a file that is replaced is another file; and whatever happens there, as it may be a link elsewhere.
+    const before = contentsOf(read.files)
+    watchers = [...new Set(read.files.map(file => dirname(file)))].map(folder =>
+      watch(folder, () => {
         clearTimeout(timer)
-        timer = setTimeout(reload, SETTLED)
+        timer = setTimeout(() => {
+          if (contentsOf(read.files) !== before) reload()
+        }, SETTLED)
       }),
     )
   }
@@ -71,4 +74,18 @@ export async function runGateway(
   for (const each of watchers) each.close()
   await gateway.close()
   process.exit(0)
+}
+
+/** A digest of what stands in files; one that can't be read counts as empty. */
+function contentsOf(files: readonly string[]): string {
+  const hash = createHash('sha256')
+  for (const file of files) {
+    try {
+      hash.update(readFileSync(file))
+    } catch {
+      // It is just being replaced: the next event tells.
+      hash.update('')
+    }
+  }
+  return hash.digest('hex')
 }

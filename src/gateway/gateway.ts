@@ -14,7 +14,7 @@ import { type Served as Counted, metricsText } from './monitor/metrics.js'
 import { operatorApi, page } from './operator/api.js'
 import { findToken, knownToken } from './policies/authentication.js'
 import type { KeptTallies } from './policies/counters.js'
-import { createPolicies } from './policies/create-policies.js'
+import { createPolicies, type PolicyBook } from './policies/create-policies.js'
 import { problemResponse } from './problem.js'
 import { callerAddress, isLoopback, ranges } from './proxy/address.js'
 import { forwarder, type Served } from './proxy/forward.js'
@@ -22,6 +22,7 @@ import { shownTokens } from './proxy/headers.js'
 import { isForeignPage } from './proxy/own-page.js'
 import { createRoute, policed, type Route } from './proxy/route.js'
 import { createUpstream } from './proxy/upstream.js'
+import { whenOver } from './proxy/when-over.js'
 import { serverFor } from './server.js'
 import { openStateFile } from './state/state-file.js'
 
@@ -60,6 +61,8 @@ interface Setup {
   readonly paths: readonly string[]
   readonly alerts: readonly AlertSender[]
   readonly isTrusted: (address: string) => boolean
+  /** The policies, by what they were made of. */
+  readonly book: PolicyBook
   /** What budgets have counted, by their names. */
   readonly readTallies: () => Record<string, KeptTallies>
   readonly app: Hono<{ Bindings: Bindings }>
@@ -87,17 +90,26 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
 
   function build(config: GatewayConfig, before: Setup | undefined): Setup {
     const alerts = (config.alerts ?? []).map(each => alertSender(each, log.warn))
-    const policies = createPolicies(config.policies ?? [])
+    const book: PolicyBook = new Map()
+    const books = { before: before?.book, book }
+    const policies = createPolicies(config.policies ?? [], undefined, before?.book, book)
     const routes = new Map<string, Route>()
     const made: Route[] = []
     try {
       for (const [path, each] of Object.entries(config.routes)) {
         const known = before?.routes.get(path)
         if (known && known.made === JSON.stringify(each)) {
-          routes.set(path, { ...known, ...policed(path, each, policies) })
+          routes.set(path, { ...known, ...policed(path, each, policies, books) })
           continue
         }
-        const route = createRoute(path, each, upstream.fetch, redis?.sharing ?? state.book.sharing(path), policies)
+        const route = createRoute(
+          path,
+          each,
+          upstream.fetch,
+          redis?.sharing ?? state.book.sharing(path),
+          policies,
+          books,
+        )
         made.push(route)
         routes.set(path, route)
       }
@@ -114,11 +126,17 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
       const now = Date.now()
       return Object.fromEntries([...budgets].flatMap(([name, tallies]) => (tallies ? [[name, tallies.read(now)]] : [])))
     }
-    for (const [name, tallies] of budgets) tallies?.restore(kept[name] ?? {}, Date.now())
+    const isOld = new Set(before?.book.values())
+    for (const policy of [...routes.values()].flatMap(route => route.policies)) {
+      if (policy.tallies && !isOld.has(policy)) {
+        policy.tallies.restore(kept[policy.name] ?? {}, Date.now())
+        isOld.add(policy)
+      }
+    }
     state.keep(readTallies)
     const isTrusted = ranges(config.trustedProxies ?? [])
     const paths = [...routes.keys()].sort((a, b) => b.length - a.length)
-    const partial = { config, routes, paths, alerts, isTrusted, readTallies }
+    const partial = { config, routes, paths, alerts, isTrusted, readTallies, book }
     return { ...partial, app: application(partial) }
   }
 
@@ -133,6 +151,16 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
     for (const event of ['sharing-degraded', 'sharing-restored'] as const) {
       on(event, payload => log.event('warn', { event, route: path, ...payload }, event))
     }
+  }
+
+  /** Lets a pool go when those that were on their way to it, or in its line, have been answered. */
+  function retire(path: string, fetch: PooledFetch): void {
+    const look = () => {
+      const { waiting, inFlight } = fetch.pool.stats()
+      if (waiting + inFlight > 0 && !closing.signal.aborted) setTimeout(look, 100).unref()
+      else fetch.close().catch((error: Error) => log.warn(`${path}: ${error.message}`))
+    }
+    look()
   }
 
   function addressOf(incoming: IncomingMessage): string {
@@ -227,7 +255,7 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
       return
     }
     underWay++
-    outgoing.once('close', () => {
+    whenOver(incoming, outgoing, () => {
       if (--underWay === 0) whenIdle?.()
     })
     const route = setup.routes.get(path)!
@@ -267,7 +295,9 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
   return {
     listen: () =>
       new Promise((resolve, reject) => {
-        server.once('error', reject)
+        server.once('error', error => {
+          reject(new KeypoolError('ERR_CONFIG', `listen: ${error.message}.`, { cause: error }))
+        })
         server.listen(port, host, () => {
           const { address, port: actual } = server.address() as AddressInfo
           resolve(`http://${address.includes(':') ? `[${address}]` : address}:${actual}`)
@@ -279,15 +309,15 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
       return route.fetch
     },
     async reload(next) {
-      const config = prepare(next)
+      const config = prepare(next, host)
       const before = setup
       setup = build(config, before)
+      for (const name of FIXED) {
+        if (JSON.stringify(config[name]) !== JSON.stringify(first[name]))
+          log.warn(`'${name}' is read at the start only.`)
+      }
       const kept = new Set([...setup.routes.values()].map(({ fetch }) => fetch))
-      // What is on its way with an old pool ends with it.
-      await Promise.all(
-        [...before.routes.values()].filter(({ fetch }) => !kept.has(fetch)).map(({ fetch }) => fetch.close()),
-      )
-      await Promise.all(before.alerts.map(each => each.flush()))
+      for (const { path, fetch } of before.routes.values()) if (!kept.has(fetch)) retire(path, fetch)
     },
     async close() {
       if (closing.signal.aborted) return
@@ -320,6 +350,9 @@ function refuseForeign(incoming: IncomingMessage, outgoing: ServerResponse): voi
   })
   outgoing.end(body)
 }
+
+/** What a running gateway can't change. */
+const FIXED = ['listen', 'server', 'log', 'state', 'redis', 'allowPrivateUpstreams'] as const
 
 const NOTHING: Counted = { answers: new Map(), refusals: new Map() }
 

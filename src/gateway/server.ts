@@ -11,7 +11,8 @@ export function serverFor(
   const server = createServer(
     {
       maxHeaderSize: bounds.maxHeaderBytes ?? 16_384,
-      headersTimeout: time(bounds.headersTimeout, '10s'),
+      // All of a request takes no less time than its headers.
+      headersTimeout: Math.min(time(bounds.headersTimeout, '10s'), time(bounds.requestTimeout, '5m')),
       requestTimeout: time(bounds.requestTimeout, '5m'),
       keepAliveTimeout: time(bounds.idleTimeout, '65s'),
       connectionsCheckingInterval: 1_000,

@@ -43,7 +43,7 @@ export function openTelemetry(options: OpenTelemetryOptions = {}): Instrumentati
   const meter = options.meter ?? metrics.getMeter('fetch-keypool')
   const stops: (() => void)[] = []
   /** How many attempts a call has made, by its span. */
-  const counts = new WeakMap<Span, { [ATTEMPTS]: number }>()
+  const counts = new WeakMap<Span, { [ATTEMPTS]: number; readonly url: string | undefined }>()
 
   return {
     attempts(fetch) {
@@ -52,7 +52,10 @@ export function openTelemetry(options: OpenTelemetryOptions = {}): Instrumentati
         const count = parent && counts.get(parent)
         const method = init?.method ?? (input instanceof Request ? input.method : 'GET')
         const url = urlOf(input)
-        const span = tracer.startSpan(method, { kind: SpanKind.CLIENT, attributes: attributesOf(method, url) })
+        const { 'url.full': _, ...attributes } = attributesOf(method, url)
+        // The URL as the caller has written it: in this one there may be a key.
+        if (count?.url) attributes['url.full'] = count.url
+        const span = tracer.startSpan(method, { kind: SpanKind.CLIENT, attributes })
         if (count) {
           if (count[ATTEMPTS] > 0) span.setAttribute('http.request.resend_count', count[ATTEMPTS])
           count[ATTEMPTS]++
@@ -80,7 +83,7 @@ export function openTelemetry(options: OpenTelemetryOptions = {}): Instrumentati
         const method = init?.method ?? (input instanceof Request ? input.method : 'GET')
         const attributes = attributesOf(method, urlOf(input))
         const span = tracer.startSpan(method, { kind: SpanKind.INTERNAL, attributes })
-        counts.set(span, { [ATTEMPTS]: 0 })
+        counts.set(span, { [ATTEMPTS]: 0, url: attributes['url.full'] as string | undefined })
         const from = performance.now()
         return context.with(trace.setSpan(context.active(), span), async () => {
           const { 'url.full': _, ...common } = attributes

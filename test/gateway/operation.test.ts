@@ -250,7 +250,8 @@ describe('a configuration', () => {
     const open = { listen: { host: '0.0.0.0', port: 0 }, log: false as const, routes }
     await expect(createGateway(open)).rejects.toThrow(/listen.host.*asks for no authentication/)
     const callers = { name: 'callers', authentication: { tokens: [{ id: 'a', hash: hashToken('x') }] } }
-    await expect(createGateway({ ...open, policies: [{ ...callers, routes: ['/b'] }] })).rejects.toThrow(/listen.host/)
+    const two = { ...open, routes: { ...routes, '/b': routes['/a'] }, policies: [{ ...callers, routes: ['/b'] }] }
+    await expect(createGateway(two)).rejects.toThrow(/listen.host.*route '\/a'/)
     await (await createGateway({ ...open, policies: [callers] })).close()
   })
 
@@ -280,6 +281,124 @@ describe('a configuration', () => {
     expect((await fetch(`${made.url}/c/x`)).status).toBe(200)
   })
 })
+
+describe('a change while it runs', () => {
+  const callers = { name: 'callers', authentication: { tokens: [{ id: 'a', hash: hashToken('x') }] } }
+
+  it('is held against where it listens, whatever the new configuration says', async () => {
+    const routes = { '/a': { upstream: 'https://a.example', keys: 'k' } }
+    const made = await gateway({ listen: { host: '0.0.0.0', port: 0 }, routes, policies: [callers] })
+    await expect(made.reload({ routes })).rejects.toThrow(/listen.host/)
+  })
+
+  it('keeps what limits and budgets have counted, each by its unit', async () => {
+    const server = await loopback(() => ({
+      headers: { 'content-type': 'application/json' },
+      body: '{"usage":{"total_tokens":40}}',
+    }))
+    const route = { upstream: server.url, keys: 'k', cache: false as const }
+    const hourly = { name: 'hourly', rateLimit: { requests: 3, per: '1h', by: 'all' as const } }
+    const budget = (more: object) => ({
+      name: 'daily',
+      budget: { tokens: 1_000, per: 'day' as const, by: 'all' as const, ...more },
+    })
+    const config = (more: object): GatewayConfig => ({
+      allowPrivateUpstreams: true,
+      routes: { '/a': route },
+      policies: [hourly, budget(more)],
+    })
+    const made = await gateway(config({}))
+    const ask = async () => {
+      const answer = await fetch(`${made.url}/a/x`)
+      await answer.text()
+      return answer
+    }
+    await ask()
+    await ask()
+    await made.reload(config({ requests: 900 }))
+    const third = await ask()
+    expect(third.headers.get('ratelimit')).toMatch(
+      /^"hourly";r=0;t=\d+, "daily-requests";r=899;t=\d+, "daily-tokens";r=920;t=\d+$/,
+    )
+    expect((await ask()).status).toBe(429)
+  })
+
+  it('does not wait for a webhook that is dead, and lets who waits for a key of an old pool have one', async () => {
+    const hook = await loopback(() => () => {})
+    const server = await loopback(({ key }) => ({ body: key }))
+    const base: GatewayConfig = { allowPrivateUpstreams: true, alerts: [{ url: hook.url }], routes: {} }
+    const route = (keys: string) => ({
+      upstream: server.url,
+      keys,
+      cache: false as const,
+      limits: { requests: 1, per: 400 },
+    })
+    const made = await gateway({ ...base, routes: { '/a': route('one') } })
+    made.pool('/a').pool.disable('key-1')
+    made.pool('/a').pool.enable('key-1')
+    await vi.waitFor(() => expect(hook.received.length).toBeGreaterThan(0))
+    const answers = [1, 2, 3].map(async () => (await fetch(`${made.url}/a/x`)).text())
+    await new Promise(resolve => setTimeout(resolve, 50))
+    await made.reload({ ...base, routes: { '/a': route('two') } })
+    expect(await (await fetch(`${made.url}/a/x`)).text()).toBe('two')
+    expect(await Promise.all(answers)).toEqual(['one', 'one', 'one'])
+  })
+})
+
+describe('what can go wrong at the start', () => {
+  const routes = { '/a': { upstream: 'https://a.example', keys: 'k' } }
+  it.each([
+    [{ routes, policies: [{ name: 'x', routes: ['/opnai'], maxBody: 1 }] }, /policies.x.routes.*one of \/a/],
+    [{ routes: { '/a': { ...routes['/a'], keys: null } } }, /routes.\/a.*keys/],
+    [{ routes: { '/a': { ...routes['/a'], keys: [null] } } }, /routes.\/a.*keys/],
+    [{ routes: { '/a': { upstream: 'https://a.example/?x=1', keys: 'k' } } }, /upstream.*without query/],
+    [
+      { routes: { '/a': { upstream: 'https://a.example', origins: 'https://b.example', keys: 'k' } } },
+      /origins.*keys travel nowhere else/,
+    ],
+    [{ routes: { '/health': routes['/a'] } }, /routes beside/],
+    [{ routes, log: { file: '/dev/null/x.log' } }, /log.file/],
+    [
+      { routes, operator: { tokens: ['plain-token-of-operator'] } },
+      /operator.tokens\[0\]'?: expected 'sha256:'.* got a string/,
+    ],
+  ])('is told: %#', async (config, expected) => {
+    const error = (await createGateway(config as never).catch(each => each)) as Error
+    expect(error).toMatchObject({ code: expect.stringMatching(/^ERR_(?:CONFIG|INVALID_OPTION)$/) })
+    expect(error.message).toMatch(expected)
+    expect(error.message).not.toContain('plain-token')
+  })
+
+  it('a port that is taken is told, timeouts that cross are set right, and secrets are read once', async () => {
+    const made = await gateway({ routes, server: { requestTimeout: '1s' } })
+    const port = Number(new URL(made.url).port)
+    const second = await createGateway({ listen: { port }, log: false, routes })
+    await expect(second.listen()).rejects.toMatchObject({
+      code: 'ERR_CONFIG',
+      message: expect.stringContaining('EADDRINUSE'),
+    })
+    await second.close()
+    const read = await readConfig(
+      fileOf('{ "routes": { "/a": { "upstream": "https://a.example", "keys": "${K}" } } }'),
+      { K: 'sk-a${b}c' },
+    )
+    await (await createGateway({ ...read.config, log: false })).close()
+  })
+
+  it('a log that fills its disk stops, and nothing else does', async () => {
+    const server = await loopback(() => ({ body: 'x' }))
+    const made = await gateway({
+      log: { file: '/dev/full' },
+      routes: { '/a': { upstream: server.url, keys: 'k', cache: false } },
+    })
+    for (let count = 0; count < 3; count++) {
+      expect((await fetch(`${made.url}/a/x`)).status).toBe(200)
+      await new Promise(resolve => setTimeout(resolve, 50))
+    }
+    await made.close()
+  })
+})
+
 /* biome-ignore-end lint/suspicious/noTemplateCurlyInString: texts of a configuration */
 
 describe('a restart', () => {
@@ -330,16 +449,20 @@ describe('a restart', () => {
     expect(await statuses[2]!.json()).toMatchObject({ policy: 'daily' })
   })
 
-  it.each(['', '{"version":1', '{"version":99}', '{"version":1,"quotas":{"a":5},"tallies":{}}'])(
-    'sets a state aside that is damaged: %j',
-    async text => {
-      const state = fileOf(text)
-      const server = await loopback(() => ({ body: 'x' }))
-      const made = await gateway({ state, routes: { '/api': { upstream: server.url, keys: 'k' } } })
-      expect((await fetch(`${made.url}/api/x`)).status).toBe(200)
-      expect(existsSync(`${state}.corrupt`)).toBe(true)
-    },
-  )
+  it.each([
+    '',
+    '{"version":1',
+    '{"version":99}',
+    '{"version":1,"quotas":{"a":5},"tallies":{}}',
+    '{"version":1,"quotas":{},"tallies":null}',
+    '{"version":1,"quotas":{},"tallies":{"a":{"b":{"until":1}}}}',
+  ])('sets a state aside that is damaged: %j', async text => {
+    const state = fileOf(text)
+    const server = await loopback(() => ({ body: 'x' }))
+    const made = await gateway({ state, routes: { '/api': { upstream: server.url, keys: 'k' } } })
+    expect((await fetch(`${made.url}/api/x`)).status).toBe(200)
+    expect(existsSync(`${state}.corrupt`)).toBe(true)
+  })
 })
 
 describe('callers that misbehave', () => {

@@ -1,3 +1,4 @@
+import { get, type ServerResponse } from 'node:http'
 import { wrapFetch } from 'fetch-keypool'
 import { hashToken, type PolicyConfig, withPolicies } from 'fetch-keypool/gateway'
 import { describe, expect, it, vi } from 'vitest'
@@ -100,7 +101,11 @@ describe('addresses', () => {
     expect(callerAddress('10.0.0.1', '1.1.1.1', trusted)).toBe('1.1.1.1')
     expect(callerAddress('10.0.0.1', '6.6.6.6, 1.1.1.1, 10.9.9.9', trusted)).toBe('1.1.1.1')
     expect(callerAddress('::ffff:10.0.0.1', '::ffff:1.1.1.1', trusted)).toBe('1.1.1.1')
-    expect(callerAddress('10.0.0.1', 'nonsense', trusted)).toBe('10.0.0.1')
+    for (const nobody of ['nonsense', '', '1.1.1.1, nonsense']) {
+      expect(callerAddress('10.0.0.1', nobody, trusted)).toBe('unknown')
+    }
+    expect(callerAddress('10.0.0.1', '1.1.1.1:4711', trusted)).toBe('1.1.1.1')
+    expect(callerAddress('10.0.0.1', '[2001:db8::1]:443', trusted)).toBe('2001:db8::1')
     expect(callerAddress('::1', undefined, trusted)).toBe('::1')
   })
 })
@@ -134,6 +139,27 @@ describe('limits of callers', () => {
       statuses.push(answer.status)
     }
     expect(statuses).toEqual([200, 200, 429])
+  })
+
+  it('of tokens count what is packed for those who ask for that, and what a stream has told before its caller went', async () => {
+    const packed = (): Reply => ({
+      headers: { 'content-type': 'application/json' },
+      body: '{"usage":{"total_tokens":80}}',
+    })
+    const limit: PolicyConfig = { name: 'tokens', budget: { tokens: 100, per: 'day', by: 'all' } }
+    const first = await behind([limit], packed)
+    await (await first.ask('/x', { headers: { 'accept-encoding': 'gzip, br' } })).text()
+    expect(first.server.received[0]!.headers['accept-encoding']).toBe('identity')
+    const stream = () => (response: ServerResponse) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' })
+      response.write('data: {"usage":{"input_tokens":900}}\n\n')
+    }
+    const second = await behind([limit], stream as never)
+    const gone = new AbortController()
+    const answer = await second.ask('/x', { signal: gone.signal })
+    await answer.body!.getReader().read()
+    gone.abort()
+    await vi.waitFor(async () => expect((await second.ask('/x')).status).toBe(429))
   })
 
   it('of requests at once end with the answer, or when the caller goes', async () => {
@@ -185,6 +211,48 @@ describe('what may be asked', () => {
     const answer = await ask(path, { method, ...(body ? { body: JSON.stringify(body) } : {}) })
     expect(answer.status).toBe(status)
     if (status === 405) expect(answer.headers.get('allow')).toBe('GET, POST')
+  })
+
+  it.each(['/v1/../admin', '/v1/%2e%2e/admin', '/v1/..\\admin', '/v1/..%2fadmin', '/v1/x/%2e%2e%2f%2e%2e/admin'])(
+    'is what is sent, not what is written: %s',
+    async path => {
+      const { url, server } = await behind([{ name: 'what', allow: { paths: ['/v1/*'] } }])
+      const status = await new Promise<number>((resolve, reject) => {
+        const { hostname, port } = new URL(url)
+        get({ hostname, port, path: `/api${path}` }, answer => resolve(answer.resume().statusCode!)).on('error', reject)
+      })
+      expect([403, 400]).toContain(status)
+      expect(server.received).toEqual([])
+    },
+  )
+
+  it.each([
+    ['/v1/x', '{"metadata":{"model":"exact"},"model":"large"}'],
+    ['/v1/x', '{"model":"exact","model":"large"}'],
+    ['/v1/x', '{"mod\\u0065l":"large","x":{"model":"exact"}}'],
+    ['/v1/models/large:run', '{"model":"exact"}'],
+    ['/v1/x', '{"model":["large"]}'],
+    ['/v1/x', '[{"model":"exact"}]'],
+  ])('models are those that the service may read: %s %s', async (path, body) => {
+    const { ask, server } = await behind(policies)
+    expect((await ask(path, { method: 'POST', body })).status).toBe(403)
+    expect(server.received).toEqual([])
+  })
+
+  it('a body is bounded before it is looked into', async () => {
+    const { ask, server } = await behind([
+      { name: 'what', allow: { models: ['x*'] } },
+      { name: 'size', maxBody: 100 },
+    ])
+    const stream = new ReadableStream({
+      start(controller) {
+        controller.enqueue(new TextEncoder().encode('x'.repeat(5_000)))
+        controller.close()
+      },
+    })
+    const answer = await ask('/models/x1:run', { method: 'POST', body: stream, duplex: 'half' } as RequestInit)
+    expect(answer.status).toBe(413)
+    expect(server.received).toEqual([])
   })
 
   it('bodies are no larger than allowed, said beforehand or not', async () => {

@@ -1,7 +1,8 @@
 import { once } from 'node:events'
-import { get } from 'node:http'
+import { get, request } from 'node:http'
 import { connect } from 'node:net'
 import { gunzipSync, gzipSync } from 'node:zlib'
+import { hashToken } from 'fetch-keypool/gateway'
 import { describe, expect, it } from 'vitest'
 import { gateway } from '../helpers/gateway.js'
 import { loopback } from '../helpers/loopback.js'
@@ -118,6 +119,95 @@ describe('the gateway', () => {
     expect(whole.subarray(0, at).toString().toLowerCase()).toContain('content-encoding: gzip')
     expect(gunzipSync(dechunk(whole.subarray(at))).toString()).toBe('packed')
     expect(made.pool('/api').pool.keys()[0]!.cause).toBe('quota')
+  })
+
+  it('puts keys into queries and paths, and gives none of them back', async () => {
+    const server = await loopback(({ url }) => ({
+      status: url.includes('move') ? 302 : 200,
+      headers: { location: url.replace('move', 'moved'), link: `<${url}&page=2>; rel="next"`, 'content-location': url },
+    }))
+    const { url } = await gateway({
+      routes: {
+        '/query': { upstream: `${server.url}/v1`, keys: 'upstream-key-a', auth: { query: 'key' } },
+        '/path': { upstream: server.url, keys: 'upstream-key-a', auth: { path: '/v2/{key}' } },
+      },
+    })
+    const answers = [
+      await fetch(`${url}/query/x?a=1`, { redirect: 'manual' }),
+      await fetch(`${url}/query/move?a=1`, { redirect: 'manual' }),
+      await fetch(`${url}/path/v2/KEY/move?a=1`, { redirect: 'manual' }),
+    ]
+    expect(answers.map(({ status }) => status)).toEqual([200, 302, 302])
+    expect(server.received[0]!.url).toContain('upstream-key-a')
+    expect(answers[1]!.headers.get('location')).toBe('/query/moved?a=1')
+    for (const answer of answers) expect(JSON.stringify([...answer.headers])).not.toContain('upstream-key-a')
+  })
+
+  it('leaves redirects to its callers, here and elsewhere', async () => {
+    const elsewhere = await loopback(() => ({ body: 'elsewhere' }))
+    const server = await loopback(() => ({ status: 302, headers: { location: `${elsewhere.url}/x` } }))
+    const { url } = await gateway({ routes: { '/api': { upstream: server.url, keys } } })
+    const answer = await fetch(`${url}/api/x`, { redirect: 'manual' })
+    expect([answer.status, answer.headers.get('location')]).toEqual([302, `${elsewhere.url}/x`])
+    expect(elsewhere.received).toEqual([])
+  })
+
+  it('frees what requests held that stood in line on a connection that goes', async () => {
+    const server = await loopback(({ url }) => ({ delay: 200, body: url === '/b' ? 'x'.repeat(3_000_000) : 'x' }))
+    const made = await gateway({
+      routes: { '/api': { upstream: server.url, keys: 'k', cache: false, limits: { concurrency: 2 }, maxWait: 5_000 } },
+    })
+    for (let count = 0; count < 4; count++) {
+      const socket = connect(Number(new URL(made.url).port), '127.0.0.1')
+      socket.on('error', () => {})
+      socket.write('GET /api/a HTTP/1.1\r\nHost: localhost\r\n\r\nGET /api/b HTTP/1.1\r\nHost: localhost\r\n\r\n')
+      await new Promise(resolve => setTimeout(resolve, 100))
+      socket.destroy()
+    }
+    expect((await fetch(`${made.url}/api/a`)).status).toBe(200)
+    expect(made.pool('/api').pool.stats().inFlight).toBe(0)
+  })
+
+  it('lets fields through that are UTF-8, and refuses a body where there is none', async () => {
+    const server = await loopback(() => response => {
+      response.socket!.end('HTTP/1.1 200 OK\r\nContent-Length: 1\r\nX-Name: \u65e5\u672c.txt\r\n\r\nx')
+    })
+    const { url } = await gateway({ routes: { '/api': { upstream: server.url, keys } } })
+    const answer = await fetch(`${url}/api/x`)
+    expect(Buffer.from(answer.headers.get('x-name')!, 'latin1').toString()).toBe('\u65e5\u672c.txt')
+    const status = await new Promise<number>((resolve, reject) => {
+      const sent = request(`${url}/api/x`, { method: 'GET' }, reply => resolve(reply.resume().statusCode!))
+      sent.on('error', reject)
+      sent.setHeader('content-length', 5)
+      sent.end('hello')
+    })
+    expect(status).toBe(400)
+  })
+
+  it('never sends on a token that stands elsewhere, nor another method', async () => {
+    const server = await loopback(() => ({ body: 'x' }))
+    const { url } = await gateway({ routes: { '/api': { upstream: server.url, keys } } })
+    await fetch(`${url}/api/x?key=token-of-caller%3D%3D&other=1`, {
+      headers: { 'x-copy': 'of token-of-caller==', 'x-http-method-override': 'DELETE', 'x-client-ip': '1.1.1.1' },
+    })
+    expect(server.received[0]!.url).toBe('/x?other=1')
+    expect(JSON.stringify(server.received[0]!.headers)).not.toMatch(/token-of-caller|override|client-ip/)
+  })
+
+  it('shows no caller what another was answered, unless the route says that it may', async () => {
+    const server = await loopback((_, count) => ({
+      headers: { 'cache-control': 'private, max-age=60' },
+      body: `${count}`,
+    }))
+    const tokens = ['one', 'two'].map(id => ({ id, hash: hashToken(`token-${id}`) }))
+    const { url } = await gateway({
+      policies: [{ name: 'callers', authentication: { tokens } }],
+      routes: { '/own': { upstream: server.url, keys }, '/shared': { upstream: server.url, keys, cache: true } },
+    })
+    const ask = async (path: string, id: string) =>
+      (await fetch(`${url}${path}`, { headers: { authorization: `Bearer token-${id}` } })).text()
+    expect([await ask('/own/x', 'one'), await ask('/own/x', 'two')]).toEqual(['1', '2'])
+    expect([await ask('/shared/y', 'one'), await ask('/shared/y', 'two')]).toEqual(['3', '3'])
   })
 
   it('asks for a body that is offered only when it is wanted', async () => {

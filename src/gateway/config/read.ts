@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { dirname, extname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { findNodeAtLocation, type ParseError, parse, parseTree, printParseErrorCode } from 'jsonc-parser'
 import { InvalidOptionError, KeypoolError } from '../../errors.js'
 import type { GatewayConfig } from './config.js'
+import { findNodeAtLocation, type ParseError, parse, parseTree, printParseErrorCode } from './jsonc.js'
 import { checkConfig } from './schema.js'
-import { resolveSecrets } from './secrets.js'
+import { resolved, resolveSecrets } from './secrets.js'
 
 /** A configuration with what it was read of. */
 export interface ReadConfig {
@@ -34,7 +34,7 @@ export async function readConfig(
   try {
     const value = text === undefined ? await load(file) : parseJson(text, path)
     const given = resolveSecrets(value, { env, folder: dirname(file), read: each => files.push(each) })
-    return { config: checkConfig(given, secretsOf(value, given)), files, locate }
+    return { config: resolved(checkConfig(given, secretsOf(value, given))), files, locate }
   } catch (error) {
     throw locate(error)
   }

@@ -106,10 +106,14 @@ const policy = v.lazy((value): v.GenericSchema => {
 })
 const policies = v.array(policy, 'policies in an array')
 
+function isKeys(keys: unknown): boolean {
+  return Array.isArray(keys) && keys.every(key => typeof key === 'string' || (typeof key === 'object' && key !== null))
+}
+
 const route = v.pipe(
   v.custom<Record<string, unknown>>(value => typeof value === 'object' && value !== null, 'a route: { keys, … }'),
   v.check(
-    ({ keys }) => keys !== undefined && typeof keys !== 'function',
+    ({ keys }) => typeof keys === 'string' || isKeys(keys),
     "a route with 'keys': keys in an array or in one text",
   ),
 )
@@ -135,7 +139,10 @@ const schema = object(
     routes: v.pipe(
       v.record(routePath, route, "routes by their path, such as { '/openai': { … } }"),
       v.check(all => Object.keys(all).length > 0, 'at least one route'),
-      v.check(all => !Object.keys(all).some(path => path.startsWith('/__keypool')), "routes beside '/__keypool'"),
+      v.check(
+        all => !Object.keys(all).some(path => /^\/(?:__keypool|health|ready|metrics)(?:\/|$)/.test(path)),
+        "routes beside '/__keypool', '/health', '/ready' and '/metrics'",
+      ),
     ),
     policies: v.optional(policies),
     trustedProxies: v.optional(v.array(range, 'ranges in an array')),
@@ -223,6 +230,17 @@ export function checkConfig(value: unknown, secrets: readonly string[] = []): Ga
         secrets,
       )
     names.add(each.name)
+    // A policy for a route that is none would ask nobody for anything.
+    for (const route of each.routes ?? []) {
+      if (!(route in config.routes)) {
+        check(
+          v.custom(() => false, `one of ${Object.keys(config.routes).join(', ')}`),
+          route,
+          `policies.${each.name}.routes`,
+          secrets,
+        )
+      }
+    }
   }
   return config
 }

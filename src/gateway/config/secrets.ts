@@ -11,6 +11,17 @@ export interface SecretSources {
   read?(file: string): void
 }
 
+const RESOLVED: unique symbol = Symbol('resolved') as never
+
+/** Notes that a configuration's secrets are in it: what they hold may look like the name of another. */
+export function resolved<Config extends object>(config: Config): Config {
+  return Object.assign(config, { [RESOLVED]: true })
+}
+
+export function isResolved(config: object): boolean {
+  return RESOLVED in config
+}
+
 /**
  * Puts the environment's values in the place of `${NAME}` (`${NAME:-otherwise}`), and a file's text in the place of
  * `file:path`, wherever a text stands.

@@ -1,4 +1,7 @@
+import { closeSync, mkdirSync, openSync } from 'node:fs'
+import { dirname } from 'node:path'
 import pino from 'pino'
+import { KeypoolError } from '../../errors.js'
 import type { GatewayConfig } from '../config/config.js'
 import type { Served } from '../proxy/forward.js'
 
@@ -20,18 +23,26 @@ const QUIET: GatewayLog = { served() {}, event() {}, warn() {}, info() {}, flush
 export function createLog(options: GatewayConfig['log']): GatewayLog {
   if (options === false) return QUIET
   const { file, level = 'info', sample = 1 } = options ?? {}
-  const destination = pino.destination({ dest: file ?? 1, sync: false, mkdir: true })
+  if (file !== undefined) tryFile(file)
+  let isBroken = false
+  const destination = pino.destination({ dest: file ?? 1, sync: false, mkdir: true, retryEAGAIN: () => false })
+  destination.on('error', (error: Error) => {
+    // A full disk, a reader that has gone: requests go on, unwritten.
+    if (!isBroken) process.stderr.write(`The log can't be written (${error.message}): nothing more is.\n`)
+    isBroken = true
+    logger.level = 'silent'
+  })
   const logger = pino({ level, base: undefined, redact: ['*.authorization', '*.value', '*.token'] }, destination)
   return {
     served({ visit, status, duration, problem }) {
       const isFine = status < 400
       if (isFine && sample < 1 && Math.random() >= sample) return
-      const { route, method, path, address, caller, model } = visit
+      const { route, method, path, address, caller, models } = visit
       logger[isFine ? 'info' : status >= 500 ? 'error' : 'warn'](
         {
           ...{ route, method, path, status, duration: Math.round(duration * 10) / 10, address },
           ...(caller === '' ? {} : { caller }),
-          ...(model === undefined ? {} : { model }),
+          ...(models.length === 0 ? {} : { model: models.join(' ') }),
           ...(problem ? { problem: problem.type, policy: problem.policy } : {}),
         },
         'request',
@@ -41,11 +52,22 @@ export function createLog(options: GatewayConfig['log']): GatewayLog {
     warn: message => logger.warn(message),
     info: message => logger.info(message),
     flush() {
+      if (isBroken) return
       try {
         destination.flushSync()
       } catch {
         // Nothing was written yet: sonic-boom throws where its file is not open.
       }
     },
+  }
+}
+
+/** @throws KeypoolError with `ERR_CONFIG` for a file that can't be written */
+function tryFile(file: string): void {
+  try {
+    mkdirSync(dirname(file), { recursive: true })
+    closeSync(openSync(file, 'a'))
+  } catch (error) {
+    throw new KeypoolError('ERR_CONFIG', `log.file: ${(error as Error).message}.`, { cause: error })
   }
 }

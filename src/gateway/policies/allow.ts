@@ -12,14 +12,14 @@ export function allow(
   const isModel = models && anyOf(models)
   return {
     ...{ name, routes, needsModel: models !== undefined },
-    check({ method, path, model }) {
+    check({ method, path, models: named }) {
       if (isMethod && !isMethod.has(method)) {
         const headers = { allow: [...isMethod].join(', ') }
         return { status: 405, type: 'method-not-allowed', title: `${method} is not allowed here`, headers }
       }
       if (isPath && !isPath(path)) return { status: 403, type: 'path-not-allowed', title: 'This path is not allowed' }
-      if (isModel && (model === undefined || !isModel(model))) {
-        const title = model === undefined ? 'The request must name a model' : 'This model is not allowed'
+      if (isModel && (named.length === 0 || !named.every(isModel))) {
+        const title = named.length === 0 ? 'The request must name a model' : 'This model is not allowed'
         return { status: 403, type: 'model-not-allowed', title }
       }
       return undefined

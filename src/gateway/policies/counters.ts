@@ -18,8 +18,10 @@ export interface TallyLimits {
   readonly timeZone?: string | undefined
 }
 
-/** What was used, by whom, of each limit, and when the first of the windows ends. */
-export type KeptTallies = Readonly<Record<string, { readonly used: readonly number[]; readonly until: number }>>
+/** What was used, by whom, of each unit, and when the first of the windows ends. */
+export type KeptTallies = Readonly<
+  Record<string, { readonly used: Readonly<Record<string, number>>; readonly until: number }>
+>
 
 /** Counts units that were used, even where there were not so many. */
 export function spend(meter: SharedMeter, units: number, at: number): void {
@@ -54,11 +56,11 @@ export class Tallies {
 
   /** What was used of calendar windows that have not ended, by whom, for a restart. */
   read(now: number): KeptTallies {
-    const kept: Record<string, { used: number[]; until: number }> = {}
+    const kept: Record<string, { used: Record<string, number>; until: number }> = {}
     for (const [name, { meters }] of this.#tallies) {
       const until = Math.min(...meters.map(meter => meter.endsAt?.(now) ?? Number.POSITIVE_INFINITY))
-      const used = meters.map(meter => meter.inUse(now))
-      if (Number.isFinite(until) && used.some(each => each > 0)) kept[name] = { used, until }
+      const used = Object.fromEntries(meters.map(meter => [meter.unit, meter.inUse(now)]))
+      if (Number.isFinite(until) && Object.values(used).some(each => each > 0)) kept[name] = { used, until }
     }
     return kept
   }
@@ -66,9 +68,7 @@ export class Tallies {
   restore(kept: KeptTallies, now: number): void {
     for (const [name, { used, until }] of Object.entries(kept)) {
       if (until <= now) continue
-      this.of(name, now).meters.forEach((meter, index) => {
-        spend(meter, used[index] ?? 0, now)
-      })
+      for (const meter of this.of(name, now).meters) spend(meter, used[meter.unit] ?? 0, now)
     }
   }
 

@@ -14,9 +14,9 @@ export interface Visit {
   readonly tokens: readonly string[]
   /** How long the body is said to be, in bytes; `undefined`: it is not said. */
   readonly length: number | undefined
-  /** The model that the body, or the path, names. */
-  model: string | undefined
-  /** Finds the model out, for which the body must have come in. */
+  /** The models that the body and the path name. */
+  models: readonly string[]
+  /** Finds the models out, for which the body must have come in. */
   findModel(): Promise<Problem | undefined>
   /** Who it is, once a policy of authentication has said so; else `''`. */
   caller: string
@@ -28,6 +28,8 @@ export interface Visit {
   readonly fields: Map<string, string>
   /** Called when the answer's headers are there, or it was not served. */
   readonly answered: (() => void)[]
+  /** The tokens that it has taken so far, as far as the answer tells. */
+  spent: () => number | undefined
   /** Called when it is over, with the tokens that it took, as far as the answer tells. */
   readonly ended: ((tokens: number | undefined) => void)[]
 }
@@ -39,10 +41,12 @@ export interface Policy {
   readonly routes: readonly string[] | undefined
   /** Whether it asks who somebody is. */
   readonly authenticates?: boolean
-  /** Whether it wants to know the model. */
+  /** Whether it wants to know the models. */
   readonly needsModel?: boolean
   /** Whether it counts tokens. */
   readonly needsTokens?: boolean
+  /** The most that a body may hold, in bytes. */
+  readonly maxBody?: number
   /** What it counts, where that is to outlive the process. */
   readonly tallies?: Tallies
   /** `undefined`: it may go on; else, or if that settles so, why not. */

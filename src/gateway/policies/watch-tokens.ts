@@ -4,20 +4,21 @@ import type { Visit } from './policy.js'
 /** The body as it comes, looked at for tokens where they are counted. */
 export function watchTokens(
   response: Response,
-  visit: Pick<Visit, 'ended'>,
+  visit: Pick<Visit, 'ended' | 'spent'>,
   end: (tokens: number | undefined) => void,
 ): ReadableStream | null {
   const { body, headers } = response
   if (visit.ended.length === 0 || !body) return body
   const said = usageInFields(headers)
   const reader = said === undefined && mayTellUsage(headers) && response.ok ? new UsageReader() : undefined
+  visit.spent = () => said ?? reader?.total
   return body.pipeThrough(
     new TransformStream<Uint8Array, Uint8Array>({
       transform(chunk, controller) {
         reader?.read(chunk)
         controller.enqueue(chunk)
       },
-      flush: () => end(said ?? reader?.total),
+      flush: () => end(visit.spent()),
     }),
   )
 }

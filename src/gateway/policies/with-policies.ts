@@ -1,8 +1,8 @@
-import { modelNamed } from '../../pool/partition.js'
 import type { PolicyConfig } from '../config/config.js'
 import { checkPolicies } from '../config/schema.js'
 import { problemResponse } from '../problem.js'
 import { createPolicies } from './create-policies.js'
+import { modelsNamed } from './models.js'
 import { ask, type Visit } from './policy.js'
 import { watchTokens } from './watch-tokens.js'
 
@@ -33,7 +33,7 @@ export function withPolicies(
     const method = (init?.method ?? (input instanceof Request ? input.method : 'GET')).toUpperCase()
     const visit: Visit = {
       ...{ route: '', method, path: URL.canParse(url) ? new URL(url).pathname : url, address: '', tokens: [] },
-      ...{ length: lengthOf(init?.body), model: undefined, maxBody: Number.POSITIVE_INFINITY },
+      ...{ length: lengthOf(init?.body), models: [], spent: () => undefined, maxBody: Number.POSITIVE_INFINITY },
       ...{ fields: new Map(), answered: [], ended: [], priority: init?.priority ?? 'auto' },
       caller: typeof caller === 'string' ? caller : caller({ method, url }),
       async findModel() {
@@ -43,7 +43,7 @@ export function withPolicies(
             : input instanceof Request && !init?.body
               ? await input.clone().text()
               : undefined
-        visit.model = modelNamed(text, url) || undefined
+        visit.models = modelsNamed(text, undefined, visit.path)
         return undefined
       },
     }

@@ -28,12 +28,17 @@ export function ranges(texts: readonly string[]): (address: string) => boolean {
 
 /** Whether an address is anything but one of the public internet: private, loopback, link-local, reserved… */
 export function isPrivate(address: string): boolean {
-  return parse(address)?.range() !== 'unicast'
+  const parsed = parse(address)
+  // `::127.0.0.1` and its like: deprecated, and in nobody's routing but one's own.
+  return parsed?.range() !== 'unicast' || /^::\d/.test(address.replace(/^\[/, ''))
 }
 
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || parse(host)?.range() === 'loopback'
 }
+
+/** An address that nobody knows: in no range that is allowed. */
+export const UNKNOWN = 'unknown'
 
 /** The caller's address: the last one in `X-Forwarded-For` that no trusted proxy has. */
 export function callerAddress(
@@ -42,16 +47,20 @@ export function callerAddress(
   isTrusted: (address: string) => boolean,
 ): string {
   let address = peer
-  const hops = forwarded ? forwarded.split(',').map(hop => hop.trim()) : []
-  while (isTrusted(address)) {
-    const hop = hops.pop()
-    const parsed = hop && parse(hop)
-    // What is no address is nobody's word.
-    if (!parsed) break
+  const hops = forwarded === null || forwarded === undefined ? [] : forwarded.split(',').map(hop => hop.trim())
+  while (hops.length > 0 && isTrusted(address)) {
+    const parsed = parse(withoutPort(hops.pop()!))
+    // What is no address is nobody's: least of all the proxy's own.
+    if (!parsed) return UNKNOWN
     address = parsed.toString()
   }
   // Nearly all are what they are.
   return PLAIN.test(address) ? address : (parse(address)?.toString() ?? address)
+}
+
+/** Some proxies write `1.2.3.4:567`, or `[::1]:567`. */
+function withoutPort(hop: string): string {
+  return hop.replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, '$1').replace(/^\[(.*)\]:\d+$/, '$1')
 }
 
 function parse(address: string): Address | undefined {

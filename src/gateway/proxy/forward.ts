@@ -1,14 +1,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { PooledInit } from 'fetch-keypool'
 import { KeypoolError } from '../../errors.js'
-import { modelNamed } from '../../pool/partition.js'
+import { modelsNamed } from '../policies/models.js'
 import { ask, type Visit } from '../policies/policy.js'
 import { watchTokens } from '../policies/watch-tokens.js'
 import { type Problem, problemResponse } from '../problem.js'
-import { forwardedHeaders, shownTokens, withoutCredentials } from './headers.js'
+import { forwardedHeaders, returnedHeaders, shownTokens, withoutCredentials } from './headers.js'
 import { reply } from './reply.js'
 import type { Route } from './route.js'
 import { BodyTooLarge, lengthOf, type TakenBody, takeBody } from './take-body.js'
+import { whenOver } from './when-over.js'
 
 /** What came of a request, for the log. */
 export interface Served {
@@ -37,14 +38,12 @@ export function forwarder({ addressOf, served }: ForwardOptions) {
   return async function forward(route: Route, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
     const startedAt = performance.now()
     const gone = new AbortController()
-    outgoing.on('close', () => {
-      if (!outgoing.writableFinished) gone.abort(new Error('The caller has gone.'))
-      end(undefined)
-    })
+    const method = incoming.method!
     const rest = incoming.url!.slice(route.path.length)
     const question = rest.indexOf('?')
     const [path, search] = question < 0 ? [rest, ''] : [rest.slice(0, question), rest.slice(question)]
-    const method = incoming.method!
+    const tokens = shownTokens(incoming.headers, search)
+    const url = upstreamUrl(route, path, withoutCredentials(search, tokens))
     let body: TakenBody | undefined
     const take = async () => {
       if (!body && incoming.headers.expect) outgoing.writeContinue()
@@ -54,22 +53,24 @@ export function forwarder({ addressOf, served }: ForwardOptions) {
     const visit: Visit = {
       route: route.path,
       method,
-      path,
+      // As it is sent: what is allowed is what is asked for.
+      path: url ? url.pathname.slice(route.base.path.length) : path,
       address: addressOf(incoming),
-      tokens: shownTokens(incoming.headers, search),
+      tokens,
       length: lengthOf(incoming),
-      model: undefined,
+      models: [],
       caller: '',
       priority: 'auto',
-      maxBody: Number.POSITIVE_INFINITY,
+      maxBody: route.maxBody,
       fields: new Map(),
       answered: [],
       ended: [],
+      spent: () => undefined,
       async findModel() {
         try {
           const taken = await take()
           const text = taken.kind === 'whole' ? new TextDecoder().decode(taken.bytes) : undefined
-          visit.model = modelNamed(text, path) || undefined
+          visit.models = modelsNamed(text, incoming.headers['content-type'], visit.path)
           return undefined
         } catch (error) {
           return failure(error)
@@ -77,50 +78,71 @@ export function forwarder({ addressOf, served }: ForwardOptions) {
       },
     }
     let isOver = false
-    function end(tokens: number | undefined): void {
+    function end(spent: number | undefined): void {
       if (isOver) return
       isOver = true
       for (const each of visit.answered.splice(0)) each()
-      for (const each of visit.ended) each(tokens)
+      for (const each of visit.ended) each(spent)
     }
+    whenOver(incoming, outgoing, () => {
+      if (!outgoing.writableFinished) gone.abort(new Error('The caller has gone.'))
+      // What was told till now was taken, whoever has heard the end of it.
+      end(visit.spent())
+    })
     function finish(response: Response, problem: Problem | undefined): Promise<void> {
       for (const each of visit.answered.splice(0)) each()
       served({ visit, status: response.status, duration: performance.now() - startedAt, problem })
-      return reply(response, visit.fields, problem ? response.body : watchTokens(response, visit, end), outgoing)
+      const headers = returnedHeaders(response.headers, visit.fields)
+      if (url) route.hideKeys(headers, url)
+      // Whoever is answered before it has sent all, would send the rest to nobody.
+      if (!incoming.complete) headers.connection = 'close'
+      return reply(response, headers, problem ? response.body : watchTokens(response, visit, end), outgoing)
     }
 
     try {
-      const url = upstreamUrl(route, path, search, visit)
       const problem = url ? await ask(route.policies, visit, gone.signal) : BAD_PATH
-      if (problem) return await finish(refuse(problem, incoming), problem)
-      const headers = forwardedHeaders(incoming.rawHeaders)
-      if (route.readsBodies) headers.push(['accept-encoding', 'identity'])
-      await finish(await send(route, url!, method, headers, await take(), visit, gone.signal), undefined)
+      if (problem) return await finish(problemResponse(problem), problem)
+      const taken = await take()
+      if (taken.kind !== 'none' && (method === 'GET' || method === 'HEAD'))
+        return await finish(problemResponse(NO_BODY), NO_BODY)
+      const headers = forwardedHeaders(incoming.rawHeaders, tokens)
+      await finish(
+        await send(route, url!, method, route.readsBodies ? plainly(headers) : headers, taken, visit, gone.signal),
+        undefined,
+      )
     } catch (error) {
       if (gone.signal.aborted) {
         served({ visit, status: 499, duration: performance.now() - startedAt, problem: undefined })
         return
       }
       const problem = failure(error)
-      await finish(refuse(problem, incoming), problem)
+      await finish(problemResponse(problem), problem)
     }
   }
 }
 
 const BAD_PATH: Problem = { status: 400, type: 'bad-path', title: 'The path leads out of its route' }
+const NO_BODY: Problem = { status: 400, type: 'no-body', title: 'A request with this method has no body' }
+/** Steps up, in a form that some servers see through and URLs don't. */
+const HIDDEN_STEPS = /(?:^|\/|%2f|%5c|\\)\.{1,2}(?:%2f|%5c)|(?:%2f|%5c)\.{1,2}(?:$|\/|\\|%2f|%5c)/i
 
 /** Where a request goes; `undefined` where its path would lead out of what the route is for. */
-function upstreamUrl({ base }: Route, path: string, search: string, { tokens }: Visit): URL | undefined {
+function upstreamUrl({ base }: Route, path: string, search: string): URL | undefined {
   let url: URL
   try {
-    url = new URL(base.href + path + withoutCredentials(search, tokens))
+    url = new URL(base.href + path + search)
   } catch {
     // Not a URL: `http://host` and then `:x`, say.
     return undefined
   }
   const { origin, path: within } = base
-  if (url.origin !== origin) return undefined
+  if (url.origin !== origin || HIDDEN_STEPS.test(path.replace(/%2e/gi, '.'))) return undefined
   return within === '' || url.pathname === within || url.pathname.startsWith(`${within}/`) ? url : undefined
+}
+
+/** Where what comes back must be read, it must come unpacked. */
+function plainly(headers: [string, string][]): [string, string][] {
+  return [...headers.filter(([name]) => name !== 'accept-encoding'), ['accept-encoding', 'identity']]
 }
 
 function send(
@@ -132,7 +154,8 @@ function send(
   { priority }: Visit,
   signal: AbortSignal,
 ): Promise<Response> {
-  const init = { method, headers, signal, priority } as const
+  // Redirects are the caller's to follow, here or elsewhere: without a key.
+  const init = { method, headers, signal, priority, redirect: 'manual' } as const
   switch (body.kind) {
     case 'none':
       return route.fetch(url, init)
@@ -162,10 +185,4 @@ function failure(error: unknown): Problem {
     ...{ status: 502, type: 'unreachable', title: 'The service could not be reached' },
     detail: typeof code === 'string' ? code : undefined,
   }
-}
-
-/** A refusal while a body still comes in ends the connection: nobody will read the rest. */
-function refuse(problem: Problem, incoming: IncomingMessage): Response {
-  const headers = incoming.complete ? problem.headers : { ...problem.headers, connection: 'close' }
-  return problemResponse({ ...problem, headers })
 }

@@ -22,12 +22,21 @@ const NOT_FORWARDED: ReadonlySet<string> = new Set([
   'forwarded',
   'via',
   'x-real-ip',
+  'x-client-ip',
+  'true-client-ip',
+  'cf-connecting-ip',
+  // Another method than the one that was allowed.
+  'x-http-method-override',
+  'x-http-method',
+  'x-method-override',
 ])
+/** A shorter token is part of too many words to be looked for. */
+const SHORTEST = 6
 /** The parameters of a query in which a key may stand. */
 const IN_QUERY = ['key', 'api_key', 'apikey', 'access_token']
 
 /** The caller's fields as they go on: without what is meant for this hop, or says who the caller is. */
-export function forwardedHeaders(rawHeaders: readonly string[]): [string, string][] {
+export function forwardedHeaders(rawHeaders: readonly string[], tokens: readonly string[]): [string, string][] {
   const named = new Set<string>()
   for (let index = 0; index < rawHeaders.length; index += 2) {
     if (rawHeaders[index]!.toLowerCase() === 'connection') {
@@ -38,7 +47,10 @@ export function forwardedHeaders(rawHeaders: readonly string[]): [string, string
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index]!.toLowerCase()
     if (NOT_FORWARDED.has(name) || named.has(name) || name.startsWith('x-forwarded-')) continue
-    headers.push([name, rawHeaders[index + 1]!])
+    const value = rawHeaders[index + 1]!
+    // A token may stand in any field: in the referrer's query, say.
+    if (tokens.some(token => token.length >= SHORTEST && value.includes(token))) continue
+    headers.push([name, value])
   }
   return headers
 }
@@ -89,7 +101,8 @@ export function withoutCredentials(search: string, tokens: readonly string[]): s
     .slice(1)
     .split('&')
     .filter(part => {
-      const [name = '', value = ''] = part.split('=')
+      const equals = part.indexOf('=')
+      const [name, value] = equals < 0 ? [part, ''] : [part.slice(0, equals), part.slice(equals + 1)]
       return !(IN_QUERY.includes(decode(name)) && tokens.includes(decode(value)))
     })
   return kept.length === 0 ? '' : `?${kept.join('&')}`

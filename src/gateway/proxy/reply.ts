@@ -1,17 +1,16 @@
 import type { ServerResponse } from 'node:http'
-import { returnedHeaders } from './headers.js'
 import { SMALL, wholeOf } from './upstream.js'
 
 /**
  * Writes a response to a caller, as it comes: a small body at once, a longer one, or one of which nobody says how long it
  * is, piece by piece, no faster than the caller reads.
  *
- * @param fields - the gateway's own
+ * @param headers - as they go back
  * @param body - the response's, as it may be looked at on its way
  */
 export async function reply(
   response: Response,
-  fields: ReadonlyMap<string, string>,
+  headers: Record<string, string | string[]>,
   body: ReadableStream<Uint8Array> | null,
   outgoing: ServerResponse,
 ): Promise<void> {
@@ -20,8 +19,6 @@ export async function reply(
     return
   }
   const { status } = response
-  const headers = returnedHeaders(response.headers, fields)
-  if (response.headers.get('connection') === 'close') headers.connection = 'close'
   if (!body) {
     outgoing.writeHead(status, headers).end()
     return

@@ -4,8 +4,9 @@ import { InvalidOptionError, KeypoolError } from '../../errors.js'
 import { PROVIDERS } from '../../signals/providers/index.js'
 import type { RouteConfig } from '../config/config.js'
 import { splitKeys } from '../config/secrets.js'
-import { createPolicies } from '../policies/create-policies.js'
+import { createPolicies, type PolicyBook } from '../policies/create-policies.js'
 import type { Policy } from '../policies/policy.js'
+import { keyHider } from './key-hider.js'
 
 /** One pool, under its path. */
 export interface Route {
@@ -17,10 +18,20 @@ export interface Route {
   readonly base: { readonly origin: string; readonly href: string; readonly path: string }
   /** Whether what comes back must be readable: for tokens, or for a provider's refusals that come as successes. */
   readonly readsBodies: boolean
+  /** The most that a body may hold, in bytes. */
+  readonly maxBody: number
+  /** Takes the key out of an answer's fields, and makes those that lead to the service lead here. */
+  hideKeys(headers: Record<string, string | string[]>, url: URL): void
   /** Whether nobody is asked for a token. */
   readonly isOpen: boolean
   /** What it was made of, to tell whether that has changed. */
   readonly made: string
+}
+
+/** The policies that there were, and those that there are now. */
+export interface Books {
+  readonly before?: PolicyBook | undefined
+  readonly book?: PolicyBook
 }
 
 /** @throws InvalidOptionError, whose option begins with `routes.` and the path */
@@ -30,22 +41,27 @@ export function createRoute(
   upstreamFetch: typeof globalThis.fetch,
   sharing: Sharing | undefined,
   policies: readonly Policy[],
+  books: Books = {},
 ): Route {
   const { upstream, keys: _, policies: __, ...options } = config
   try {
     const base = upstreamOf(upstream, config)
+    const traits = policed(path, config, policies, books)
     const fetch = wrapFetch(upstreamFetch, {
       retry: 2,
+      // Where callers are told apart, what one may see is not to be shown to another, unless that is said to be fine.
+      cache: traits.isOpen,
       ...options,
       origins: options.origins ?? base.origin,
       keys: keysOf(config),
       onExhausted: 'respond',
       ...(sharing ? { sharing } : {}),
     } as Options)
+    const within = { origin: base.origin, href: base.href.replace(/\/$/, ''), path: base.pathname.replace(/\/$/, '') }
     return {
-      ...{ path, fetch, made: JSON.stringify(config) },
-      base: { origin: base.origin, href: base.href.replace(/\/$/, ''), path: base.pathname.replace(/\/$/, '') },
-      ...policed(path, config, policies),
+      ...{ path, fetch, made: JSON.stringify(config), base: within },
+      hideKeys: keyHider(path, within, config),
+      ...traits,
     }
   } catch (error) {
     if (!KeypoolError.is(error, 'ERR_INVALID_OPTION')) throw error
@@ -58,12 +74,16 @@ export function policed(
   path: string,
   { policies: own = [], limits = [], provider }: RouteConfig,
   shared: readonly Policy[],
-): Pick<Route, 'policies' | 'readsBodies' | 'isOpen'> {
-  const policies = [...shared, ...createPolicies(own, path)].filter(({ routes }) => routes?.includes(path) ?? true)
+  { before, book }: Books = {},
+): Pick<Route, 'policies' | 'readsBodies' | 'isOpen' | 'maxBody'> {
+  const policies = [...shared, ...createPolicies(own, path, before, book)].filter(
+    ({ routes }) => routes?.includes(path) ?? true,
+  )
   const countsTokens = [limits].flat().some(limit => limit.tokens !== undefined)
   return {
     policies,
     readsBodies: countsTokens || provider !== undefined || policies.some(({ needsTokens }) => needsTokens),
+    maxBody: Math.min(Number.POSITIVE_INFINITY, ...policies.map(({ maxBody }) => maxBody ?? Number.POSITIVE_INFINITY)),
     isOpen: !policies.some(({ authenticates }) => authenticates),
   }
 }
@@ -112,5 +132,20 @@ function upstreamOf(upstream: string | undefined, { origins, provider }: RouteCo
   if (first === undefined || first === '*' || !URL.canParse(first)) {
     throw new InvalidOptionError('upstream', "a URL, as 'provider' and 'origins' name none", 'nothing')
   }
-  return new URL(first)
+  const url = new URL(first)
+  if (url.search !== '' || url.hash !== '')
+    throw new InvalidOptionError('upstream', 'a URL without query or hash', `'${first}'`)
+  if (
+    upstream !== undefined &&
+    origins !== undefined &&
+    origins !== '*' &&
+    ![origins].flat().some(each => URL.canParse(each) && new URL(each).origin === url.origin)
+  ) {
+    throw new InvalidOptionError(
+      'origins',
+      `the origin of 'upstream' among them (${url.origin}): keys travel nowhere else`,
+      'others',
+    )
+  }
+  return url
 }

@@ -82,7 +82,8 @@ export function createUpstream({ allowPrivate }: UpstreamOptions): Upstream {
       const status = answer.statusCode
       const fields = new Headers()
       for (const [name, value] of Object.entries(answer.headers)) {
-        for (const each of Array.isArray(value) ? value : [value]) if (each !== undefined) fields.append(name, each)
+        for (const each of Array.isArray(value) ? value : [value])
+          if (each !== undefined) fields.append(name, sendable(each))
       }
       if (BODYLESS.has(status) || method === 'HEAD') {
         answer.body.resume()
@@ -128,6 +129,11 @@ function plain(body: Readable, status: number, headers: Headers): Readable {
   return body.pipe(decoder)
 }
 
+/** A field's bytes, one to a character, as they go on: some servers send UTF-8. */
+function sendable(value: string): string {
+  return /[^\0-\xff]/.test(value) ? Buffer.from(value, 'utf8').toString('latin1') : value
+}
+
 function toNode(body: BodyInit): string | Uint8Array | Readable {
   if (typeof body === 'string' || body instanceof Uint8Array) return body
   if (body instanceof ArrayBuffer) return new Uint8Array(body)
@@ -140,6 +146,6 @@ function respond(body: ReadableStream | Uint8Array | null, status: number, heade
     status: status < 200 || status > 599 ? 502 : status,
     headers,
   })
-  Object.defineProperty(response, 'url', { value: url.href })
+  Object.defineProperty(response, 'url', { value: url.href, configurable: true })
   return response
 }

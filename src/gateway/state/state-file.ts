@@ -74,8 +74,7 @@ function read(path: string, warn: (message: string) => void): Written {
     const { version, quotas, tallies } = JSON.parse(readFileSync(path, 'utf8')) as Partial<Written> & {
       version?: unknown
     }
-    if (version !== VERSION || !isData(quotas) || typeof tallies !== 'object')
-      throw new Error('it is no state of this version')
+    if (version !== VERSION || !isData(quotas) || !isTallies(tallies)) throw new Error('it is no state of this version')
     return { quotas, tallies: tallies as Written['tallies'] }
   } catch (error) {
     const aside = `${path}.corrupt`
@@ -94,6 +93,18 @@ function isData(value: unknown): value is StateData {
       each.news !== null &&
       typeof each.used === 'object' &&
       each.used !== null,
+  )
+}
+
+function _isTallies(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return Object.values(value).every(
+    (policy: unknown) =>
+      typeof policy === 'object' &&
+      policy !== null &&
+      Object.values(policy).every(
+        each => typeof each?.until === 'number' && typeof each.used === 'object' && each.used !== null,
+      ),
   )
 }
 
