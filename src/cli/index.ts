@@ -60,6 +60,9 @@ async function main(): Promise<void> {
   }
 }
 
+// Whoever reads the first line only, has read enough.
+process.stdout.on('error', () => process.exit(0))
+
 main().catch((error: Error) => {
   // What a user can do something about needs no stack.
   const isPlain = KeypoolError.is(error) || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')

@@ -47,11 +47,11 @@ export async function keys(
   route: string | undefined,
   [action = 'list', what]: readonly string[],
 ): Promise<void> {
-  const path = route ?? (await onlyRoute(remote))
-  if (action === 'list') return show(remote, await ask(remote, `keys${path}`))
-  if (!['add', 'remove', 'disable', 'enable', 'reset'].includes(action)) {
+  if (!['list', 'add', 'remove', 'disable', 'enable', 'reset'].includes(action)) {
     throw new KeypoolError('ERR_CONFIG', `keys: list, add, remove, disable, enable or reset, not '${action}'.`)
   }
+  const path = route ?? (await onlyRoute(remote))
+  if (action === 'list') return show(remote, await ask(remote, `keys${path}`))
   if (what === undefined && action !== 'reset') throw new KeypoolError('ERR_CONFIG', `keys ${action}: which one?`)
   const key = action === 'add' ? (what === '-' ? await standardInput() : what) : undefined
   const body = key === undefined ? { action, ...(what === undefined ? {} : { id: what }) } : { action, key }
@@ -81,7 +81,7 @@ async function ask({ gateway, token }: Remote, path: string, body?: object): Pro
   }
   const given = (await answer.json().catch(() => undefined)) as { title?: string } | undefined
   if (answer.ok) return given
-  throw new KeypoolError('ERR_CONFIG', `${gateway}: ${given?.title ?? answer.status}.`)
+  throw new KeypoolError('ERR_CONFIG', `${gateway}: ${given?.title ?? `it answered with ${answer.status}`}`)
 }
 
 function show({ json }: Remote, given: unknown): void {

@@ -295,6 +295,7 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
   return {
     listen: () =>
       new Promise((resolve, reject) => {
+        if (closing.signal.aborted) return reject(new KeypoolError('ERR_CLOSED', 'This gateway was closed.'))
         server.once('error', error => {
           reject(new KeypoolError('ERR_CONFIG', `listen: ${error.message}.`, { cause: error }))
         })

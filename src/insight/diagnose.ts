@@ -239,11 +239,14 @@ function capacityOf(keys: readonly KeySnapshot[]): { readonly all: number; reado
   return { all, each: all / rates.length }
 }
 
+/** A limit of a longer window is no matter of minutes, in milliseconds. */
+const LONG = 600_000
+
 function perMinute({ unit, limit, per }: LimitSnapshot): number {
   if (unit !== 'requests' || limit === null) return Number.POSITIVE_INFINITY
-  if (per === 'day') return limit / 1_440
-  if (per === 'month') return limit / 43_200
-  return per === null ? Number.POSITIVE_INFINITY : (limit / per) * 60_000
+  // What a day allows may be used in any minute of it: a busy one says nothing.
+  if (per === null || typeof per === 'string' || per > LONG) return Number.POSITIVE_INFINITY
+  return (limit / per) * 60_000
 }
 
 /** A declared limit beside which a lower one was found. */

@@ -78,6 +78,10 @@ export function openTelemetry(options: OpenTelemetryOptions = {}): Instrumentati
       const duration = meter.createHistogram('http.client.request.duration', {
         unit: 's',
         description: 'How long calls took, waits for keys and retries included.',
+        // As the conventions advise.
+        advice: {
+          explicitBucketBoundaries: [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10],
+        },
       })
       const wrapped = (input: RequestInfo | URL, init?: RequestInit): Promise<Response> => {
         const method = init?.method ?? (input instanceof Request ? input.method : 'GET')

@@ -215,8 +215,14 @@ describe('a configuration', () => {
       '{\n  "routes": { "/a": { "keys": "k" } },\n  "polices": []\n}',
       /:3:3: Option 'polices': expected no option of this name/,
     ],
-    ['{\n "routes": { "/a": { "keys": "${NO_SUCH}" } }\n}', /routes.\/a.keys: the environment has no NO_SUCH/],
-    ['{\n "routes": { "/a": { "keys": "file:none.txt" } }\n}', /routes.\/a.keys: the file can't be read/],
+    [
+      '{\n "routes": { "/a": { "keys": "${NO_SUCH}" } }\n}',
+      /:2:\d+: Option 'routes.\/a.keys': expected the environment to have NO_SUCH/,
+    ],
+    [
+      '{\n "routes": { "/a": { "keys": "file:none.txt" } }\n}',
+      /:2:\d+: Option 'routes.\/a.keys': expected a file that can be read, got ENOENT/,
+    ],
     [
       '{\n  "routes": { "/a": { "keys": "k" } },\n  "policies": [\n    { "name": "x", "maxBody": 1 },\n    { "name": "x", "maxBody": 2 }\n  ]\n}',
       /a name of its own/,

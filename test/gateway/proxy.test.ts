@@ -336,7 +336,7 @@ describe('addresses behind the gateway', () => {
     })
     const answer = await fetch(`${url}/api/x`)
     expect(answer.status).toBe(502)
-    expect(await answer.json()).toMatchObject({ type: 'urn:fetch-keypool:address-not-allowed' })
+    expect(await answer.json()).toMatchObject({ type: 'urn:fetch-keypool:upstream-address' })
   })
 
   it.each(['/api/../../secret', '/api/%2e%2e/secret', '/api/..%2f..', '/api//evil.example/x', '/api/@evil.example'])(

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { KeypoolError } from '../../errors.js'
+import { InvalidOptionError } from '../../errors.js'
 
 /** Where secrets are found. */
 export interface SecretSources {
@@ -26,7 +26,7 @@ export function isResolved(config: object): boolean {
  * Puts the environment's values in the place of `${NAME}` (`${NAME:-otherwise}`), and a file's text in the place of
  * `file:path`, wherever a text stands.
  *
- * @throws KeypoolError with `ERR_CONFIG` for a variable or a file that is not there
+ * @throws InvalidOptionError for a variable or a file that is not there
  */
 export function resolveSecrets(value: unknown, sources: SecretSources, at = ''): unknown {
   if (typeof value === 'string') return resolveText(value, sources, at)
@@ -43,7 +43,7 @@ export function resolveSecrets(value: unknown, sources: SecretSources, at = ''):
 function resolveText(text: string, { env, folder, read }: SecretSources, at: string): string {
   const whole = text.replace(/\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}/g, (_, name: string, otherwise?: string) => {
     const value = env[name] ?? otherwise
-    if (value === undefined) throw new KeypoolError('ERR_CONFIG', `${at}: the environment has no ${name}.`)
+    if (value === undefined) throw new InvalidOptionError(at, `the environment to have ${name}`, 'nothing')
     return value
   })
   if (!whole.startsWith('file:')) return whole
@@ -52,9 +52,7 @@ function resolveText(text: string, { env, folder, read }: SecretSources, at: str
   try {
     return readFileSync(file, 'utf8').trim()
   } catch (error) {
-    throw new KeypoolError('ERR_CONFIG', `${at}: the file can't be read (${(error as Error).message}).`, {
-      cause: error,
-    })
+    throw new InvalidOptionError(at, 'a file that can be read', (error as Error).message)
   }
 }
 

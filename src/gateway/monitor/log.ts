@@ -34,7 +34,7 @@ export function createLog(options: GatewayConfig['log']): GatewayLog {
   })
   const logger = pino({ level, base: undefined, redact: ['*.authorization', '*.value', '*.token'] }, destination)
   return {
-    served({ visit, status, duration, problem }) {
+    served({ visit, status, duration, problem, error }) {
       const isFine = status < 400
       if (isFine && sample < 1 && Math.random() >= sample) return
       const { route, method, path, address, caller, models } = visit
@@ -44,6 +44,7 @@ export function createLog(options: GatewayConfig['log']): GatewayLog {
           ...(caller === '' ? {} : { caller }),
           ...(models.length === 0 ? {} : { model: models.join(' ') }),
           ...(problem ? { problem: problem.type, policy: problem.policy } : {}),
+          ...(error === undefined ? {} : { error: messageOf(error) }),
         },
         'request',
       )
@@ -70,4 +71,10 @@ function tryFile(file: string): void {
   } catch (error) {
     throw new KeypoolError('ERR_CONFIG', `log.file: ${(error as Error).message}.`, { cause: error })
   }
+}
+
+/** What went wrong, and what was underneath. */
+function messageOf(error: unknown): string {
+  const { message, cause } = error as { message?: string; cause?: { message?: string } }
+  return [message ?? String(error), cause?.message].filter(Boolean).join(': ')
 }

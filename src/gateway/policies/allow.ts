@@ -18,7 +18,9 @@ export function allow(
         return { status: 405, type: 'method-not-allowed', title: `${method} is not allowed here`, headers }
       }
       if (isPath && !isPath(path)) return { status: 403, type: 'path-not-allowed', title: 'This path is not allowed' }
-      if (isModel && (named.length === 0 || !named.every(isModel))) {
+      // What names no model and sends nothing uses none: the list of models, say.
+      const isReading = named.length === 0 && (method === 'GET' || method === 'HEAD')
+      if (isModel && !isReading && (named.length === 0 || !named.every(isModel))) {
         const title = named.length === 0 ? 'The request must name a model' : 'This model is not allowed'
         return { status: 403, type: 'model-not-allowed', title }
       }

@@ -6,10 +6,10 @@ const IN_FORM = /name="model"\r\n(?:[^\r\n]+\r\n)*\r\n([^\r\n]{1,200})\r\n/g
 
 /**
  * All models that a request names: by the member `model` of its JSON (each, where it stands there twice: parsers differ in
- * which they take), by the field of a form, and by its path. Whoever allows models must allow them all.
+ * which they take), by the field of a form, by its path and its query. Whoever allows models must allow them all.
  */
-export function modelsNamed(text: string | undefined, type: string | undefined, path: string): string[] {
-  const models = new Set<string>()
+export function modelsNamed(text: string | undefined, type: string | undefined, path: string, search = ''): string[] {
+  const models = new Set<string>(new URLSearchParams(search).getAll('model'))
   const inPath = modelNamed(undefined, path)
   if (inPath !== '') models.add(inPath)
   if (text === undefined) return [...models]

@@ -18,6 +18,8 @@ export interface Served {
   /** Milliseconds till the answer's headers were there. */
   readonly duration: number
   readonly problem: Problem | undefined
+  /** What went wrong, where it is no policy that refuses. */
+  readonly error: unknown
 }
 
 export interface ForwardOptions {
@@ -70,13 +72,14 @@ export function forwarder({ addressOf, served }: ForwardOptions) {
         try {
           const taken = await take()
           const text = taken.kind === 'whole' ? new TextDecoder().decode(taken.bytes) : undefined
-          visit.models = modelsNamed(text, incoming.headers['content-type'], visit.path)
+          visit.models = modelsNamed(text, incoming.headers['content-type'], visit.path, search)
           return undefined
         } catch (error) {
           return failure(error)
         }
       },
     }
+    let failed: unknown
     let isOver = false
     function end(spent: number | undefined): void {
       if (isOver) return
@@ -91,7 +94,7 @@ export function forwarder({ addressOf, served }: ForwardOptions) {
     })
     function finish(response: Response, problem: Problem | undefined): Promise<void> {
       for (const each of visit.answered.splice(0)) each()
-      served({ visit, status: response.status, duration: performance.now() - startedAt, problem })
+      served({ visit, status: response.status, duration: performance.now() - startedAt, problem, error: failed })
       const headers = returnedHeaders(response.headers, visit.fields)
       if (url) route.hideKeys(headers, url)
       // Whoever is answered before it has sent all, would send the rest to nobody.
@@ -112,10 +115,11 @@ export function forwarder({ addressOf, served }: ForwardOptions) {
       )
     } catch (error) {
       if (gone.signal.aborted) {
-        served({ visit, status: 499, duration: performance.now() - startedAt, problem: undefined })
+        served({ visit, status: 499, duration: performance.now() - startedAt, problem: undefined, error: undefined })
         return
       }
       const problem = failure(error)
+      failed = error
       await finish(problemResponse(problem), problem)
     }
   }
@@ -176,9 +180,15 @@ function failure(error: unknown): Problem {
   }
   const known = KeypoolError.is(error) ? FAILURES[error.code] : undefined
   if (known) return { status: known[0], type: known[1], title: known[2] }
+  // What is wrong with the configuration is the operator's to know: see the log.
+  if (KeypoolError.is(error)) return { status: 500, type: 'misconfigured', title: 'The route is not set up right' }
   const { cause } = error as { cause?: unknown }
   if (KeypoolError.is(cause, 'ERR_ADDRESS_NOT_ALLOWED')) {
-    return { status: 502, type: 'address-not-allowed', title: 'The service is at an address that is not allowed' }
+    const title = 'The service is at an address that is not public'
+    return { status: 502, type: 'upstream-address', title, detail: "see 'allowPrivateUpstreams'" }
+  }
+  if (!(error instanceof TypeError) || error.message !== 'fetch failed') {
+    return { status: 500, type: 'failed', title: 'The gateway has failed' }
   }
   const code = (cause as { code?: unknown } | undefined)?.code
   return {

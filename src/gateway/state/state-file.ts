@@ -108,6 +108,18 @@ function _isTallies(value: unknown): boolean {
   )
 }
 
+function isTallies(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return Object.values(value).every(
+    (policy: unknown) =>
+      typeof policy === 'object' &&
+      policy !== null &&
+      Object.values(policy).every(
+        each => typeof each?.until === 'number' && typeof each.used === 'object' && each.used !== null,
+      ),
+  )
+}
+
 async function write(path: string, text: string): Promise<void> {
   const file = await open(`${path}.new`, 'w', 0o600)
   try {
