@@ -125,6 +125,17 @@ describe.runIf(hasRedis)('dividing a limit', () => {
     },
   )
 
+  it.each([
+    ['in whole units', 0],
+    ['of a bucket', 0.01],
+  ])('%s: where more is held than there is, as after each has stood alone, it is brought back', async (_, flow) => {
+    const members = [1, 2, 3].map((): Member => ({ held: 10, inUse: 0, wanted: 10, isDead: false }))
+    for (let round = 0; round < 4; round++) {
+      for (const [id, member] of members.entries()) await ask(`too much ${flow}`, id, member, 10, flow)
+    }
+    expect(members.reduce((sum, { held }) => sum + held, 0)).toBeLessThanOrEqual(10 + 1e-6)
+  })
+
   it('gives the content of a bucket once, and what flows in', async () => {
     const make = (): Member => ({ held: 0, inUse: 0, wanted: 10, isDead: false })
     const [one, other] = [make(), make()]

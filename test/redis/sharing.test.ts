@@ -240,6 +240,18 @@ describe.runIf(hasRedis)('limits over Redis', () => {
     expect(server.received).toHaveLength(most)
   })
 
+  it('that count different things in one window are kept apart', async () => {
+    const server = await loopback(() => ({ body: 'fine' }))
+    const limits = [
+      { tokens: 1_000, per: 60_000, cost: () => 10 },
+      { tokens: 200, per: 60_000, cost: () => 10 },
+    ]
+    const options = { keys: ['value-of-a'], limits, maxWait: 1_500, onExhausted: 'respond' as const }
+    const fleet = [1, 2, 3].map(() => member(server.url, options))
+    const all = fleet.flatMap(fetch => Array.from({ length: 10 }, () => fetch(`${server.url}/`)))
+    expect((await Promise.all(all)).filter(({ status }) => status === 200)).toHaveLength(20)
+  })
+
   it('one process may use what nobody else wants', async () => {
     const server = await loopback(() => ({ body: 'fine' }))
     const options = { keys: ['value-of-a'], limits: { requests: 50, per: 60_000 }, maxWait: 1_000 }
@@ -368,6 +380,34 @@ describe.runIf(hasRedis)('the cache over Redis', () => {
     version = 2
     await other(`${server.url}/x`, { method: 'DELETE' })
     await pause(50)
+    expect([await read(one), await read(other)]).toEqual(['2', '2'])
+  })
+
+  it('does not keep what was asked for before another process changed it, however late it comes', async () => {
+    let version = 1
+    let release = () => {}
+    const held = new Promise<void>(resolve => {
+      release = resolve
+    })
+    const server = await loopback(async ({ method, url }) => {
+      if (method !== 'GET') {
+        version++
+        return { status: 204 }
+      }
+      const body = `${version}`
+      if (url === '/slow' && version === 1) await held
+      return { ...fresh, body }
+    })
+    const [one, other] = [member(server.url, { cache: true }), member(server.url, { cache: true })]
+    await (await other(`${server.url}/warm`)).text()
+    const late = one(`${server.url}/slow`)
+    await vi.waitFor(() => expect(server.received.some(({ url }) => url === '/slow')).toBe(true))
+    await other(`${server.url}/slow`, { method: 'DELETE' })
+    await pause(50)
+    release()
+    expect(await (await late).text()).toBe('1')
+    await pause(50)
+    const read = async (fetch: typeof one) => (await fetch(`${server.url}/slow`)).text()
     expect([await read(one), await read(other)]).toEqual(['2', '2'])
   })
 
@@ -500,6 +540,19 @@ describe.runIf(hasRedis)('when Redis fails', () => {
     expect(await fetch.explain(server.url)).toMatchObject({ outcome: 'send', keyId: 'key-1', wait: 0 })
     await ask(fetch, server.url, 1)
     expect(fetch.pool.keys()[0]).toMatchObject({ state: 'ready' })
+  })
+
+  it('the end does not wait for a Redis that stands still', async () => {
+    const own = await startRedis()
+    open.push({ close: () => own.stop() })
+    const server = await loopback(() => ({ body: 'fine' }))
+    const client = connect(own.url)
+    const fetch = member(server.url, { keys: ['value-of-a'], limits }, client)
+    await ask(fetch, server.url, 2)
+    const admin = connect(own.url)
+    await admin.call('CLIENT', 'PAUSE', '20000', 'ALL')
+    await fetch.close()
+    expect(await Promise.race([client.ping(), pause(10).then(() => 'still')])).toBe('still')
   })
 
   it('a slow Redis holds up nobody who has permits', async () => {
