@@ -129,7 +129,7 @@ export interface AlertConfig {
   readonly url: string
   /** Signs the body: `X-Keypool-Signature: sha256=…` (HMAC, hexadecimal, over the timestamp, a point and the body). */
   readonly secret?: string | undefined
-  /** @default all four */
+  /** @default all */
   readonly events?: readonly AlertEvent[] | undefined
   /** The same alert is not told again for so long. @default '5m' */
   readonly quiet?: number | string | undefined

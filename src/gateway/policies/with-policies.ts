@@ -1,3 +1,4 @@
+import type { PooledFetch } from 'fetch-keypool'
 import type { PolicyConfig } from '../config/config.js'
 import { checkPolicies } from '../config/schema.js'
 import { problemResponse } from '../problem.js'
@@ -16,19 +17,20 @@ export interface WithPoliciesOptions {
 
 /**
  * The gateway's policies before a `fetch` in code: budgets, limits, models, paths and priorities. A request that is refused
- * gets the answer that the gateway would give (RFC 9457), and is not sent.
+ * gets the answer that the gateway would give (RFC 9457), and is not sent. A pooled fetch keeps its `pool`, `explain` and
+ * `close`.
  *
  * @example
  * const fetch = withPolicies(pooled, [{ name: 'budget', budget: { tokens: 1_000_000, per: 'day' } }])
  * @throws InvalidOptionError
  */
-export function withPolicies(
-  fetch: typeof globalThis.fetch,
+export function withPolicies<Fetch extends typeof globalThis.fetch>(
+  fetch: Fetch,
   configs: readonly CodePolicy[],
   { caller = '' }: WithPoliciesOptions = {},
-): typeof globalThis.fetch {
+): Fetch {
   const policies = createPolicies(checkPolicies(configs))
-  return async function policed(input, init) {
+  async function policed(...[input, init]: Parameters<typeof globalThis.fetch>): Promise<Response> {
     const url = input instanceof Request ? input.url : String(input)
     const method = (init?.method ?? (input instanceof Request ? input.method : 'GET')).toUpperCase()
     const visit: Visit = {
@@ -76,6 +78,10 @@ export function withPolicies(
       answered()
     }
   }
+  Object.defineProperty(policed, 'name', { value: 'fetch', configurable: true })
+  // What a pooled fetch has besides.
+  const { pool, explain, close } = fetch as Partial<PooledFetch>
+  return Object.assign(policed, pool && { pool, explain, close }) as unknown as Fetch
 }
 
 function lengthOf(body: BodyInit | null | undefined): number | undefined {
