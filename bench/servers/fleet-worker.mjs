@@ -22,7 +22,8 @@ const WAYS = {
     connection.on('error', () => {})
     const limiters = keys.map(key => {
       const limiter = new Bottleneck({
-        ...{ id: key, datastore: 'ioredis', connection, clearDatastore: false },
+        // Its reservoirs grow with its heartbeat, which is 5 s here unless told otherwise.
+        ...{ id: key, datastore: 'ioredis', connection, clearDatastore: false, heartbeatInterval: 250 },
         ...{ reservoir: limits.burst, reservoirIncreaseMaximum: limits.burst },
         reservoirIncreaseInterval: 250,
         reservoirIncreaseAmount: Math.round((limits.requests * 250) / limits.per),

@@ -48,6 +48,7 @@ const PLAIN_METHODS: ReadonlySet<unknown> = new Set(['GET', 'HEAD', 'POST', 'PUT
 /** Copied for each sending, and never changed. */
 const NO_HEADERS = new Headers()
 const NOTHING: RequestInit = {}
+const REDIRECTS: ReadonlySet<string> = new Set(['follow', 'manual', 'error'])
 /** The place in line, by priority. */
 const RANKS: Readonly<Record<string, 0 | 1 | 2>> = { __proto__: null, high: 0, auto: 1, low: 2 } as never
 /** Stands for what is no plain init: of a mode that is none. */
@@ -64,7 +65,8 @@ export function readCall(input: RequestInfo | URL, init: RequestInit | undefined
 }
 
 /**
- * What nearly all calls are: a URL, and no more than a method, headers, a body of text or bytes, and a signal. There is
+ * What nearly all calls are: a URL, and no more than a method, headers, a body of text or bytes, a signal, a priority and a
+ * way with redirects. There is
  * nothing in it that the platform would have to check or change, and making its `Request` takes longer than all the rest.
  */
 function readPlainCall(
@@ -79,12 +81,13 @@ function readPlainCall(
     body,
     signal,
     priority,
+    redirect = 'follow',
     ...others
   } = (isPlain(init) ? (init ?? NOTHING) : EXOTIC) as RequestInit & { priority?: string }
   for (const _ in others) return undefined
   if (!PLAIN_METHODS.has(method) || !(signal === undefined || signal instanceof AbortSignal)) return undefined
   if (body !== undefined && (!isPlainBody(body) || method === 'GET' || method === 'HEAD')) return undefined
-  if (priority !== undefined && !(priority in RANKS)) return undefined
+  if ((priority !== undefined && !(priority in RANKS)) || !REDIRECTS.has(redirect)) return undefined
   return {
     method,
     url: target.href,
@@ -92,7 +95,7 @@ function readPlainCall(
     headers: headers === undefined ? NO_HEADERS : new Headers(headers),
     body: body === undefined ? { kind: 'none' } : bodyOfInit(body as BodyInit),
     signal,
-    redirect: 'follow',
+    redirect,
     cache: 'default',
     rank: priority === undefined ? 1 : RANKS[priority]!,
     rest: {},

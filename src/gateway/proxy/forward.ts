@@ -99,7 +99,12 @@ export function forwarder({ addressOf, served }: ForwardOptions) {
       if (url) route.hideKeys(headers, url)
       // Whoever is answered before it has sent all, would send the rest to nobody.
       if (!incoming.complete) headers.connection = 'close'
-      return reply(response, headers, problem ? response.body : watchTokens(response, visit, end), outgoing)
+      return reply(
+        response,
+        headers,
+        problem || visit.ended.length === 0 ? undefined : watchTokens(response, visit, end),
+        outgoing,
+      )
     }
 
     try {

@@ -1,35 +1,37 @@
 import type { ServerResponse } from 'node:http'
-import { SMALL, wholeOf } from './upstream.js'
+import { SMALL } from './upstream.js'
+import { WholeResponse } from './whole-response.js'
 
 /**
  * Writes a response to a caller, as it comes: a small body at once, a longer one, or one of which nobody says how long it
  * is, piece by piece, no faster than the caller reads.
  *
  * @param headers - as they go back
- * @param body - the response's, as it may be looked at on its way
+ * @param watched - the body as it is looked at on its way; `undefined`: it is not
  */
 export async function reply(
   response: Response,
   headers: Record<string, string | string[]>,
-  body: ReadableStream<Uint8Array> | null,
+  watched: ReadableStream<Uint8Array> | null | undefined,
   outgoing: ServerResponse,
 ): Promise<void> {
   if (outgoing.destroyed) {
-    await body?.cancel()
+    await (watched ?? response.body)?.cancel()
     return
   }
   const { status } = response
-  if (!body) {
-    outgoing.writeHead(status, headers).end()
-    return
-  }
-  const whole = body === response.body ? wholeOf(response) : undefined
+  const whole = response instanceof WholeResponse && watched === undefined ? response.untouched : undefined
   if (whole) {
     outgoing.writeHead(status, headers).end(whole)
     return
   }
+  const body = watched === undefined ? response.body : watched
+  if (!body) {
+    outgoing.writeHead(status, headers).end()
+    return
+  }
   const length = response.headers.get('content-length')
-  if (body === response.body && length !== null && Number(length) <= SMALL) {
+  if (watched === undefined && length !== null && Number(length) <= SMALL) {
     let bytes: Uint8Array
     try {
       bytes = new Uint8Array(await response.arrayBuffer())

@@ -5,19 +5,12 @@ import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
 import { Agent } from 'undici'
 import { KeypoolError } from '../../errors.js'
 import { isPrivate, ranges } from './address.js'
+import { WholeResponse } from './whole-response.js'
 
 /** A body that is said to be no longer comes, and goes on, in one piece. */
 export const SMALL = 64 * 1024
 /** Answers with these have no body. */
 const BODYLESS: ReadonlySet<number> = new Set([101, 204, 205, 304])
-
-/** The bodies of responses that have come in whole. */
-const wholes = new WeakMap<Response, Uint8Array>()
-
-/** A body that has come in whole, if nobody has read it or put another in its place; else `undefined`. */
-export function wholeOf(response: Response): Uint8Array | undefined {
-  return response.bodyUsed ? undefined : wholes.get(response)
-}
 
 export interface UpstreamOptions {
   /** Private addresses that may be connected to: any, or those in ranges. */
@@ -69,7 +62,8 @@ export function createUpstream({ allowPrivate }: UpstreamOptions): Upstream {
     const method = init.method ?? request?.method ?? 'GET'
     const body = init.body ?? request?.body
     const signal = init.signal ?? request?.signal
-    const headers = new Headers(init.headers ?? request?.headers)
+    const given = init.headers ?? request?.headers
+    const headers = given instanceof Headers ? given : new Headers(given)
     try {
       const answer = await agent.request({
         origin: url.origin,
@@ -96,10 +90,7 @@ export function createUpstream({ allowPrivate }: UpstreamOptions): Upstream {
       const length = Number(fields.get('content-length') ?? Number.NaN)
       // A small body is there with its headers, or a moment later: a stream would cost more than all the rest.
       if (status < 400 && length <= SMALL) {
-        const bytes = await answer.body.bytes()
-        const response = respond(bytes, status, fields, url)
-        wholes.set(response, bytes)
-        return response
+        return located(new WholeResponse(await answer.body.bytes(), { status: inRange(status), headers: fields }), url)
       }
       return respond(Readable.toWeb(plain(answer.body, status, fields)) as ReadableStream, status, fields, url)
     } catch (error) {
@@ -141,11 +132,16 @@ function toNode(body: BodyInit): string | Uint8Array | Readable {
   return Readable.fromWeb(stream as Parameters<typeof Readable.fromWeb>[0])
 }
 
-function respond(body: ReadableStream | Uint8Array | null, status: number, headers: Headers, url: URL): Response {
-  const response = new Response(body as BodyInit | null, {
-    status: status < 200 || status > 599 ? 502 : status,
-    headers,
-  })
+function respond(body: ReadableStream | null, status: number, headers: Headers, url: URL): Response {
+  return located(new Response(body, { status: inRange(status), headers }), url)
+}
+
+/** Other statuses are none that a response could have. */
+function inRange(status: number): number {
+  return status < 200 || status > 599 ? 502 : status
+}
+
+function located(response: Response, url: URL): Response {
   Object.defineProperty(response, 'url', { value: url.href, configurable: true })
   return response
 }
