@@ -44,8 +44,8 @@ function isClient(value: unknown): boolean {
  * Lets many processes with the same keys keep the keys' limits together, tell each other which key is exhausted, and
  * share the cache, over Redis 6 or later.
  *
- * Requests never wait for Redis, save for the first of a process and where more of a limit is needed than it holds; none
- * fails because of it. Without Redis each process goes on with its part of each limit, and tells it by the event
+ * Requests never wait for Redis, save for the first of a process, where more of a limit is needed than it holds, and where
+ * the shared cache is asked (for a second at most, once Redis stands still); none fails because of it. Without Redis each process goes on with its part of each limit, and tells it by the event
  * `sharing-degraded`.
  *
  * @example

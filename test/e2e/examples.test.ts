@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import { startProvider } from '../../examples/demo/start-provider.js'
+import { hasRedis, startRedis } from '../helpers/redis.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
@@ -23,8 +24,22 @@ describe('the example', () => {
     ['more-sdks.ts', /Hello from Claude[\s\S]*Hello from GPT\nhello-from-github\n.*Hello from anywhere/],
     ['diagnosis.ts', /The declared limits are higher than the real ones/],
     ['service.ts', /served: \d+, busy: \d+/],
+    ['gateway/gateway.ts', /served: 30, over the caller's limit: 10\nwithout a token: 401\nkey-1 \w+\nkey-2 \w+\n/],
   ])('%s runs', async (script, expected) => {
     expect(await run(script)).toMatch(expected)
+  })
+})
+
+describe.runIf(hasRedis)('the example of many processes', () => {
+  it('runs', async () => {
+    const redis = await startRedis()
+    try {
+      expect(await run('many-processes.ts', [], { REDIS_URL: redis.url })).toMatch(
+        /^answers: 80 × 200, refused on the way: [0-3]\n$/,
+      )
+    } finally {
+      await redis.stop()
+    }
   })
 })
 
