@@ -4,7 +4,7 @@ import { getRequestListener } from '@hono/node-server'
 import type { KeyPoolEvents, PooledFetch } from 'fetch-keypool'
 import { parseDuration } from '../duration.js'
 import { KeypoolError } from '../errors.js'
-import type { AlertEvent, GatewayConfig } from './config/config.js'
+import { ALERT_EVENTS, type GatewayConfig } from './config/config.js'
 import { prepare } from './config/prepare.js'
 import { connectRedis } from './connect-redis.js'
 import { Hono } from './hono.js'
@@ -44,14 +44,6 @@ export interface Gateway {
 }
 
 type Bindings = { incoming: IncomingMessage; outgoing: ServerResponse }
-
-const ALERTS: readonly AlertEvent[] = [
-  'key-near-exhaustion',
-  'key-exhausted',
-  'key-disabled',
-  'key-recovered',
-  'pool-exhausted',
-]
 
 /** All that follows from one configuration. */
 interface Setup {
@@ -142,7 +134,7 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
 
   function observe(path: string, { pool }: PooledFetch): void {
     const on = pool.on.bind(pool) as (name: keyof KeyPoolEvents, listener: (event: object) => void) => void
-    for (const event of ALERTS) {
+    for (const event of ALERT_EVENTS) {
       on(event, payload => {
         log.event(event === 'key-recovered' ? 'info' : 'warn', { event, route: path, ...payload }, event)
         for (const alert of setup.alerts) alert.send({ event, route: path, ...payload })

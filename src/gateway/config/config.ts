@@ -135,4 +135,12 @@ export interface AlertConfig {
   readonly quiet?: number | string | undefined
 }
 
-export type AlertEvent = 'key-near-exhaustion' | 'key-exhausted' | 'key-disabled' | 'key-recovered' | 'pool-exhausted'
+/** The events that alerts are sent of. */
+export const ALERT_EVENTS = [
+  'key-near-exhaustion',
+  'key-exhausted',
+  'key-disabled',
+  'key-recovered',
+  'pool-exhausted',
+] as const
+export type AlertEvent = (typeof ALERT_EVENTS)[number]

@@ -3,7 +3,7 @@ import { duration, name, object, oneOrMany, positiveDuration, positiveInteger, t
 import * as v from '../../schema/valibot.js'
 import { isRange } from '../proxy/address.js'
 import { parseBytes } from './bytes.js'
-import type { GatewayConfig } from './config.js'
+import { ALERT_EVENTS, type GatewayConfig } from './config.js'
 
 const ROUTE = "a path of one or more words, such as '/openai'"
 const routePath = v.pipe(v.string(ROUTE), v.regex(/^(?:\/[A-Za-z0-9][\w.-]*)+$/, ROUTE))
@@ -119,7 +119,6 @@ const route = v.pipe(
 )
 
 const LEVEL = "'debug', 'info', 'warn' or 'error'"
-const EVENTS = ['key-near-exhaustion', 'key-exhausted', 'key-disabled', 'key-recovered', 'pool-exhausted'] as const
 const schema = object(
   {
     listen: v.optional(
@@ -172,7 +171,7 @@ const schema = object(
           {
             url: httpUrl,
             secret: v.optional(name('a secret')),
-            events: v.optional(v.array(v.picklist(EVENTS, EVENTS.join(', ')), 'events in an array')),
+            events: v.optional(v.array(v.picklist(ALERT_EVENTS, ALERT_EVENTS.join(', ')), 'events in an array')),
             quiet: v.optional(duration),
           },
           '{ url, secret, events, quiet }',

@@ -1,15 +1,8 @@
 import { createHmac } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseDuration } from '../../duration.js'
-import type { AlertConfig, AlertEvent } from '../config/config.js'
+import { ALERT_EVENTS, type AlertConfig, type AlertEvent } from '../config/config.js'
 
-const ALL: readonly AlertEvent[] = [
-  'key-near-exhaustion',
-  'key-exhausted',
-  'key-disabled',
-  'pool-exhausted',
-  'key-recovered',
-]
 /** How long a receiver may take, in milliseconds, and how often it is tried again. */
 const PATIENCE = 10_000
 const RETRIES = 4
@@ -38,7 +31,7 @@ export interface AlertSender {
  * The signature covers the timestamp, so that what was recorded cannot be sent again later.
  */
 export function alertSender(config: AlertConfig, warn: (message: string) => void): AlertSender {
-  const { url, secret, events = ALL, quiet = '5m' } = config
+  const { url, secret, events = ALERT_EVENTS, quiet = '5m' } = config
   const silence = parseDuration(quiet)!
   const sentAt = new Map<string, number>()
   let waiting = 0

@@ -1,4 +1,5 @@
 import type { AllowConfig } from '../config/config.js'
+import { literally } from '../literally.js'
 import type { Policy } from './policy.js'
 
 /** Requests ask only for what is on the lists. */
@@ -34,8 +35,4 @@ function anyOf(patterns: readonly string[]): (text: string) => boolean {
   const source = patterns.map(pattern => pattern.split('*').map(literally).join('.*')).join('|')
   const expression = new RegExp(`^(?:${source})$`, 's')
   return text => expression.test(text)
-}
-
-function literally(text: string): string {
-  return text.replace(/[.*+?^${}()|[\]\\/-]/g, '\\$&')
 }

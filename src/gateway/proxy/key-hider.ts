@@ -1,5 +1,6 @@
 import { PROVIDERS } from '../../signals/providers/index.js'
 import type { RouteConfig } from '../config/config.js'
+import { literally } from '../literally.js'
 
 /** Fields of answers that hold URLs. */
 const WITH_URLS = ['location', 'content-location', 'link', 'refresh']
@@ -16,11 +17,11 @@ export function keyHider(
   const way = auth ?? (typeof provider === 'string' ? PROVIDERS[provider] : provider)?.auth
   const inQuery =
     typeof way === 'object' && 'query' in way
-      ? new RegExp(`([?&])${way.query.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}=[^&>"#\\s]*&?`, 'g')
+      ? new RegExp(`([?&])${literally(way.query)}=[^&>"#\\s]*&?`, 'g')
       : undefined
   const paths = typeof way === 'object' && 'path' in way ? [way.path].flat() : []
   const inPath = paths.map(path => {
-    const [before = '', after = ''] = path.split('{key}').map(each => each.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
+    const [before = '', after = ''] = path.split('{key}').map(literally)
     return new RegExp(`(${before})[^/?#>"\\s]+(${after})`, 'g')
   })
 

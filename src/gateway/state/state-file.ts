@@ -96,18 +96,6 @@ function isData(value: unknown): value is StateData {
   )
 }
 
-function _isTallies(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  return Object.values(value).every(
-    (policy: unknown) =>
-      typeof policy === 'object' &&
-      policy !== null &&
-      Object.values(policy).every(
-        each => typeof each?.until === 'number' && typeof each.used === 'object' && each.used !== null,
-      ),
-  )
-}
-
 function isTallies(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false
   return Object.values(value).every(
