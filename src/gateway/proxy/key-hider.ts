@@ -17,7 +17,7 @@ export function keyHider(
   const way = auth ?? (typeof provider === 'string' ? PROVIDERS[provider] : provider)?.auth
   const inQuery =
     typeof way === 'object' && 'query' in way
-      ? new RegExp(`([?&])${literally(way.query)}=[^&>"#\\s]*&?`, 'g')
+      ? new RegExp(`([?&])(?:${literally(way.query)}|${literally(encodeURIComponent(way.query))})=[^&>"#\\s]*&?`, 'g')
       : undefined
   const paths = typeof way === 'object' && 'path' in way ? [way.path].flat() : []
   const inPath = paths.map(path => {
