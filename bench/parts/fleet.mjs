@@ -1,23 +1,15 @@
 import { fork, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import { fixed } from '../measure.mjs'
+import { freePort } from '../servers/free-port.mjs'
 
 const KEYS = ['bench-key-a', 'bench-key-b', 'bench-key-c', 'bench-key-d']
 const LIMITS = { requests: 50, per: 1_000, burst: 10 }
 const COUNT = 1_500
 const PROCESSES = 4
 const KILLED = { after: 2_000, for: 1_500 }
-
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address()
-  server.close()
-  return port
-}
 
 function startRedis(port) {
   return spawn('redis-server', ['--port', String(port), '--save', '', '--appendonly', 'no'], { stdio: 'ignore' })

@@ -2,38 +2,19 @@ import { fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Pool } from 'undici'
 import { fixed, median } from '../measure.mjs'
+import { answering, freePort } from '../servers/free-port.mjs'
+import { startPortkey, target } from '../servers/portkey.mjs'
 
 const ROUNDS = 5
 const COUNT = 2_000
 const AT_ONCE = 32
 const require = createRequire(import.meta.url)
 const BODY = JSON.stringify({ model: 'gpt', messages: [{ role: 'user', content: 'Say hello. '.repeat(20) }] })
-
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address()
-  server.close()
-  return port
-}
-
-async function answering(url) {
-  for (let tries = 0; ; tries++) {
-    try {
-      await (await fetch(url)).text()
-      return
-    } catch (error) {
-      if (tries > 200) throw error
-      await new Promise(resolve => setTimeout(resolve, 50))
-    }
-  }
-}
 
 async function startOurs(upstream) {
   const folder = mkdtempSync(join(tmpdir(), 'keypool-bench-'))
@@ -66,29 +47,6 @@ async function startOurs(upstream) {
   }
 }
 
-async function startPortkey(upstream) {
-  const port = await freePort()
-  const entry = join(dirname(require.resolve('@portkey-ai/gateway/package.json')), 'build', 'start-server.js')
-  const child = spawn(process.execPath, [entry, `--port=${port}`, '--headless'], {
-    stdio: 'ignore',
-    env: { ...process.env, NODE_ENV: 'production', TRUSTED_CUSTOM_HOSTS: 'localhost,127.0.0.1' },
-  })
-  await answering(`http://127.0.0.1:${port}/`)
-  const config = JSON.stringify({
-    strategy: { mode: 'loadbalance' },
-    targets: ['key-a', 'key-b'].map(key => ({
-      provider: 'openai',
-      api_key: key,
-      custom_host: `${upstream}/v1`,
-      weight: 1,
-    })),
-  })
-  return {
-    ...{ origin: `http://127.0.0.1:${port}`, path: '/v1/chat/completions', headers: { 'x-portkey-config': config } },
-    stop: () => child.kill('SIGKILL'),
-  }
-}
-
 /** Sends so many requests, so many at once; how long each took, and all together, in milliseconds. */
 async function load(pool, { path, headers }, count, atOnce) {
   const times = []
@@ -116,7 +74,10 @@ export default async function gateways() {
   const ways = {
     'no gateway': { origin: upstream, path: '/v1/chat/completions', headers: {}, stop() {} },
     'fetch-keypool gateway': await startOurs(upstream),
-    '@portkey-ai/gateway': await startPortkey(upstream),
+    '@portkey-ai/gateway': await startPortkey({
+      strategy: { mode: 'loadbalance' },
+      targets: ['key-a', 'key-b'].map(key => target(key, upstream)),
+    }),
   }
   const names = Object.keys(ways)
   const pools = Object.fromEntries(names.map(name => [name, new Pool(ways[name].origin, { connections: AT_ONCE })]))

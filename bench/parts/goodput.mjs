@@ -1,14 +1,12 @@
-import { fork, spawn } from 'node:child_process'
+import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { createRequire } from 'node:module'
-import { createServer } from 'node:net'
-import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import Bottleneck from 'bottleneck'
 import { wrapFetch } from 'fetch-keypool'
 import ky from 'ky'
 import pRetry from 'p-retry'
 import { fixed, median } from '../measure.mjs'
+import { startPortkey, target } from '../servers/portkey.mjs'
 
 const KEYS = ['bench-key-a', 'bench-key-b', 'bench-key-c', 'bench-key-d']
 const even = quota => Object.fromEntries(KEYS.map(key => [key, quota]))
@@ -71,7 +69,7 @@ const WAYS = {
     return path => api(url + path)
   },
   'Portkey’s gateway': async ({ url }) => {
-    const gateway = await startPortkey(url)
+    const gateway = await callPortkey(url)
     return Object.assign(path => gateway.call(path), { close: gateway.stop })
   },
   'fetch-keypool, limits declared': ({ url, declared }) => keypool(url, { limits: declared }),
@@ -112,45 +110,21 @@ async function retrying(send) {
   )
 }
 
-async function startPortkey(url) {
-  const port = await freePort()
-  const require = createRequire(import.meta.url)
-  const entry = join(dirname(require.resolve('@portkey-ai/gateway/package.json')), 'build', 'start-server.js')
-  const child = spawn(process.execPath, [entry, `--port=${port}`, '--headless'], {
-    stdio: 'ignore',
-    env: { ...process.env, NODE_ENV: 'production', TRUSTED_CUSTOM_HOSTS: 'localhost,127.0.0.1' },
-  })
-  const config = JSON.stringify({
+async function callPortkey(url) {
+  const { origin, path, headers, stop } = await startPortkey({
     strategy: { mode: 'loadbalance' },
     retry: { attempts: 5, on_status_codes: [401, 429, 503], use_retry_after_header: true },
-    targets: KEYS.map(key => ({ provider: 'openai', api_key: key, custom_host: `${url}/v1`, weight: 1 })),
+    targets: KEYS.map(key => target(key, url)),
   })
-  for (let tries = 0; ; tries++) {
-    try {
-      await (await fetch(`http://127.0.0.1:${port}/`)).text()
-      break
-    } catch (error) {
-      if (tries > 100) throw error
-      await new Promise(resolve => setTimeout(resolve, 100))
-    }
-  }
   return {
-    call: path =>
-      fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
+    call: content =>
+      fetch(origin + path, {
         method: 'POST',
-        headers: { 'content-type': 'application/json', 'x-portkey-config': config },
-        body: JSON.stringify({ model: 'gpt', messages: [{ role: 'user', content: path }] }),
+        headers: { 'content-type': 'application/json', ...headers },
+        body: JSON.stringify({ model: 'gpt', messages: [{ role: 'user', content }] }),
       }),
-    stop: () => child.kill(),
+    stop,
   }
-}
-
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address()
-  server.close()
-  return port
 }
 
 /** The least time in which the quotas serve so many, in milliseconds; and how many they serve by then. */
