@@ -65,6 +65,25 @@ export function delay(clock: Clock, milliseconds: number, signal?: AbortSignal |
 }
 
 /**
+ * The response of a `fetch`, or the signal's reason as soon as it aborts, whether or not that `fetch` heeds the signal. A
+ * response that comes too late is cancelled.
+ */
+export function responseUnlessAborted(
+  clock: Clock,
+  fetched: Promise<Response>,
+  signal: AbortSignal | undefined,
+): Promise<Response> {
+  if (!signal) return fetched
+  return abortable(clock, fetched, signal).catch(error => {
+    if (signal.aborted) fetched.then(late => late.body?.cancel()).catch(noOneToTell)
+    throw error
+  })
+}
+
+/** Nobody waits any more for what has come too late. */
+function noOneToTell(): void {}
+
+/**
  * What a promise of somebody else's code comes to, or the signal's reason as soon as it aborts: that code may never
  * settle, and the caller must not hang with it.
  */

@@ -7,6 +7,7 @@ import { ONE_TENANT, type Tenants } from './cache/tenants.js'
 import type { Clock } from './clock.js'
 import { countingWait, type Exchange, newExchange } from './exchange.js'
 import type { Call } from './http/call.js'
+import { bodyWatcher } from './http/lazy-response.js'
 import { type CacheLayerOptions, cacheLayer } from './layers/cache.js'
 import { followRedirects } from './layers/redirect.js'
 import { retry } from './layers/retry.js'
@@ -51,7 +52,10 @@ export function composeLayers(
       )
     },
   })(sender)
-  const scheduled = schedule({ engine, clock, onExhausted, provider, maxWait, urlOf, demandOf: demandFor })(attempt)
+  const watchBody = bodyWatcher(clock)
+  const scheduled = schedule({ engine, clock, onExhausted, watchBody, provider, maxWait, urlOf, demandOf: demandFor })(
+    attempt,
+  )
   const retried = retry({ engine, clock, retry: settings.retry, maxWait, urlOf })(scheduled)
   const explainUncached = (exchange: Exchange, cache: CacheForecast) =>
     engine.preview(demandFor(exchange, maxWait), cache)
@@ -73,7 +77,7 @@ export function composeLayers(
   const tenants = settings.cache.tenants === 'pool' ? ONE_TENANT : groupTenants(engine, demandFor, now)
   const cache = new ResponseCache({
     store: store ?? engine.membership?.cacheStore(createMemory) ?? createMemory(),
-    ...{ keys, tenants, defaults, maxBodyBytes, clock },
+    ...{ keys, tenants, defaults, maxBodyBytes, clock, watchBody },
     scrub: (text, keyId) => engine.registry.scrub(text, keyId),
     storeFailed: () => {
       engine.counters.cache.storeErrors++

@@ -1,4 +1,5 @@
 import type { Clock } from './clock.js'
+import { anySignal } from './platform.js'
 
 /** A signal that aborts with the caller's, or when time is up; without a time, it is the caller's own. */
 export interface Deadline {
@@ -19,5 +20,5 @@ export function startDeadline(
   if (milliseconds === undefined) return { signal, clear: nothing }
   const controller = new AbortController()
   const clear = clock.schedule(() => controller.abort(late()), milliseconds)
-  return { signal: signal ? AbortSignal.any([signal, controller.signal]) : controller.signal, clear }
+  return { signal: signal ? anySignal(signal, controller.signal) : controller.signal, clear }
 }

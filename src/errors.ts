@@ -8,6 +8,7 @@ export type KeypoolErrorCode =
   | 'ERR_COST_EXCEEDS_LIMIT'
   | 'ERR_KEYS_UNAVAILABLE'
   | 'ERR_TIMEOUT'
+  | 'ERR_INVALID_RESPONSE'
   | 'ERR_UNKNOWN_KEY'
   | 'ERR_CLOSED'
   | 'ERR_CONFIG'

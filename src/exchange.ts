@@ -1,5 +1,6 @@
 import type { Clock } from './clock.js'
 import type { Call } from './http/call.js'
+import { isThenable } from './platform.js'
 
 /** One call of the wrapped fetch on its way through the layers: what was asked, and what it has taken so far. */
 export interface Exchange {
@@ -29,7 +30,7 @@ export async function countingWait<Value>(
   start: () => Value | Promise<Value>,
 ): Promise<Value> {
   const value = start()
-  if (!(value instanceof Promise)) return value
+  if (!isThenable(value)) return value
   const from = clock.now()
   try {
     return await value

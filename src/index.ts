@@ -41,6 +41,7 @@ export type {
   Limit,
   Logger,
   Options,
+  ReplayOptions,
   RetryContext,
   RetryOptions,
   Strategy,

@@ -54,6 +54,12 @@ export interface Options {
    * @default none
    */
   timeout?: Duration | { attempt?: Duration | undefined; total?: Duration | undefined } | undefined
+  /**
+   * How much of the body of a `Request` is kept in memory while it is sent, so that it can be sent again with another key.
+   * Bodies that are given with a URL (text, bytes, forms, blobs) can always be sent again, streams never.
+   * @default { maxBytes: 16 MiB }
+   */
+  replay?: ReplayOptions | undefined
   /** When it is told that a key is nearly exhausted. @default at 20% and 5%, and ten minutes ahead */
   alert?: AlertOptions | undefined
   /** Is told of every event, at a level that fits: exhausted keys as warnings, disabled ones as errors, requests as debug. @default none */
@@ -64,6 +70,12 @@ export interface Options {
    * @example redisSharing({ client: new Redis(url) }) // of 'fetch-keypool/redis'
    */
   sharing?: Sharing | undefined
+}
+
+/** How request bodies are kept so that they can be sent again. */
+export interface ReplayOptions {
+  /** The largest body that is kept, in bytes; 0 keeps none. A larger one is sent once. @default 16 MiB */
+  maxBytes?: number | undefined
 }
 
 /** When `key-near-exhaustion` is told. */

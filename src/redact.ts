@@ -1,4 +1,5 @@
 import { SHORTEST_SECRET } from './describe.js'
+import { isError } from './platform.js'
 import type { Secret } from './secret.js'
 
 const MARK = '[secret]'
@@ -64,7 +65,7 @@ function redact(value: unknown, secret: Secret, seen: Set<unknown>, depth: numbe
 
 /** Errors, and plain objects and lists in them, can be looked through and changed. */
 function isOpen(value: object): boolean {
-  if (value instanceof Error || Array.isArray(value)) return true
+  if (isError(value) || Array.isArray(value)) return true
   const prototype: unknown = Object.getPrototypeOf(value)
   return prototype === Object.prototype || prototype === null
 }
@@ -73,8 +74,15 @@ function isOpen(value: object): boolean {
 function holds(value: object, secret: Secret): boolean {
   const shown = (text: string) => redactText(text, secret) !== text
   if (value instanceof URL || value instanceof URLSearchParams) return shown(String(value))
-  if (value instanceof Headers || value instanceof Map)
-    return [...value].some(pair => pair.some(part => shown(String(part))))
-  if (value instanceof Request) return shown(value.url) || holds(value.headers, secret)
-  return value instanceof Response && (shown(value.url) || holds(value.headers, secret))
+  if (value instanceof Map || isOfPlatform(value, 'Headers')) {
+    return [...(value as Headers)].some(pair => pair.some(part => shown(String(part))))
+  }
+  if (!isOfPlatform(value, 'Request') && !isOfPlatform(value, 'Response')) return false
+  const { url, headers } = value as Request
+  return shown(url) || holds(headers, secret)
+}
+
+/** By what the value calls itself: it may be of another realm or implementation. */
+function isOfPlatform(value: object, name: string): boolean {
+  return Object.prototype.toString.call(value) === `[object ${name}]`
 }

@@ -30,6 +30,8 @@ export interface Settings {
   readonly onExhausted: 'throw' | 'respond'
   readonly timeout: { readonly attempt: number | undefined; readonly total: number | undefined }
   readonly keys: KeySource
+  /** `maxBytes`: how much of a `Request`'s body is kept so that it can be sent again. */
+  readonly replay: { readonly maxBytes: number }
   readonly alert: AlertSettings
   readonly logger: Logger | undefined
   readonly sharing: Sharing | undefined
@@ -115,6 +117,7 @@ export function resolveOptions(options: Options): Settings {
     maxWait?: number
     onExhausted?: 'throw' | 'respond'
     timeout?: number | { attempt?: number; total?: number }
+    replay?: { maxBytes?: number }
     alert?: { remaining?: number[]; ahead?: number; quiet?: number }
     logger?: Logger
     sharing?: Sharing
@@ -147,6 +150,7 @@ export function resolveOptions(options: Options): Settings {
     onExhausted: given.onExhausted ?? 'throw',
     timeout: { attempt: timeout.attempt, total: timeout.total },
     keys,
+    replay: { maxBytes: given.replay?.maxBytes ?? 16 * 1024 * 1024 },
     alert: {
       remaining: [...(given.alert?.remaining ?? [0.2, 0.05])].sort((a, b) => b - a),
       ahead: given.alert?.ahead ?? 600_000,

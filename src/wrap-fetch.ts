@@ -10,6 +10,7 @@ import { type Call, readCall } from './http/call.js'
 import { cancelBody } from './http/call-body.js'
 import type { Options } from './options.js'
 import { Overflow } from './overflow.js'
+import { anySignal, isError, isRequest } from './platform.js'
 import { createPool } from './pool/create-pool.js'
 import type { KeyPool } from './pool/key-pool.js'
 import { routes } from './pool/routes.js'
@@ -125,7 +126,7 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
   function keysAreThere({ signal }: Exchange): Promise<void> | undefined {
     const ready = engine.ready()
     if (!ready) return undefined
-    const alive = signal ? AbortSignal.any([signal, closing.signal]) : closing.signal
+    const alive = signal ? anySignal(signal, closing.signal) : closing.signal
     const deadline = startDeadline(clock, settings.maxWait, alive, () => {
       const message = `The function given as 'keys' brought none within maxWait (${formatDuration(settings.maxWait)}).`
       return new KeypoolError('ERR_KEYS_UNAVAILABLE', message)
@@ -157,7 +158,7 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
     engine.emit('request-finished', () => {
       const { call, keyId, attempts, waited, fromCache, startedAt } = exchange
       const duration = clock.now() - startedAt
-      const name = error === null ? null : error instanceof Error ? error.name : typeof error
+      const name = error === null ? null : isError(error) ? error.name : typeof error
       return {
         keyId,
         method: call.method,
@@ -189,7 +190,7 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
   // `fetch` has one argument that it needs; the second must not count in `length`.
   function wrapped(given: RequestInfo | URL, init: RequestInit | undefined = undefined): Promise<Response> {
     let input = given
-    if (typeof given === 'object' && given !== null && !(given instanceof Request) && !(given instanceof URL)) {
+    if (typeof given === 'object' && given !== null && !isRequest(given) && !(given instanceof URL)) {
       // Some other thing that has its URL as text, which is asked for that once.
       try {
         input = String(given)
@@ -206,7 +207,7 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
     engine.counters.called()
     let call: Call
     try {
-      call = readCall(input, init, target)
+      call = readCall(input, init, settings.replay.maxBytes, target)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -215,7 +216,8 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
 
   async function explain(input: RequestInfo | URL, init?: RequestInit): Promise<Explanation> {
     // A copy, so that the body of a `Request` is left to whoever made it.
-    const call = readCall(input instanceof Request && !input.bodyUsed ? input.clone() : input, init)
+    const copy = isRequest(input) && !input.bodyUsed ? input.clone() : input
+    const call = readCall(copy, init, settings.replay.maxBytes)
     const common = { method: call.method, url: urlOf(call) }
     if (!urls.isPooled(urls.targetOf(input))) return { ...common, ...PASSED_THROUGH }
     if (closing.signal.aborted) return { ...common, ...CLOSED }

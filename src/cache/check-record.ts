@@ -1,9 +1,24 @@
 import { isFieldName } from './cache-key.js'
 import type { CacheEntry, CacheRecord } from './cache-store.js'
 
-/** Whether what a store gave back is what it was given: stores are other people's code, and keep what others wrote. */
-export function isCacheRecord(value: unknown): value is CacheRecord {
-  return Array.isArray(value) && value.every(isCacheEntry)
+/**
+ * What a store gave back, if it is what it was given: stores are other people's code, and keep what others wrote.
+ *
+ * A body may come as another kind of bytes than went in, such as a `Buffer`, which lies somewhere in memory that others
+ * use and whose `slice` makes no copy: here it becomes a plain view of itself.
+ */
+export function readCacheRecord(value: unknown): CacheRecord | undefined {
+  if (!Array.isArray(value) || !value.every(isCacheEntry)) return undefined
+  return value.every(({ body }) => body === null || isPlain(body)) ? value : value.map(withPlainBody)
+}
+
+function isPlain(body: Uint8Array): boolean {
+  return Object.getPrototypeOf(body) === Uint8Array.prototype
+}
+
+function withPlainBody(entry: CacheEntry): CacheEntry {
+  const { body } = entry
+  return body === null ? entry : { ...entry, body: new Uint8Array(body.buffer, body.byteOffset, body.byteLength) }
 }
 
 function isCacheEntry(value: unknown): value is CacheEntry {
@@ -20,7 +35,7 @@ function isCacheEntry(value: unknown): value is CacheEntry {
   return (
     numbers.every(number => typeof number === 'number' && Number.isFinite(number) && number >= 0) &&
     isStatus(entry.status) &&
-    (entry.body === null || entry.body instanceof Uint8Array) &&
+    (entry.body === null || ArrayBuffer.isView(entry.body)) &&
     [entry.variant, entry.statusText, entry.url].every(text => typeof text === 'string') &&
     ['always', 'when-stale', 'may-be-stale'].includes(entry.revalidate as string) &&
     (entry.keyId === null || typeof entry.keyId === 'string') &&

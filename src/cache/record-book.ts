@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.js'
+import { isThenable } from '../platform.js'
 import type { CacheEntry, CacheRecord, CacheStore } from './cache-store.js'
-import { isCacheRecord } from './check-record.js'
+import { readCacheRecord } from './check-record.js'
 import { usefulFor } from './freshness.js'
 
 /** How long a store may take to answer, in milliseconds. */
@@ -51,7 +52,7 @@ export class RecordBook {
       // What a store in memory does at once needs no turn.
       try {
         const done = store.delete(key)
-        if (!isPromise(done)) return
+        if (!isThenable(done)) return
         this.#removeBy(key, () => done)
       } catch (error) {
         storeFailed(error)
@@ -74,9 +75,10 @@ export class RecordBook {
   async read(key: string): Promise<CacheRecord | undefined> {
     try {
       const answer = this.#options.store.get(key)
-      const record = isPromise(answer) ? await this.#withinPatience(answer) : answer
+      const record = isThenable(answer) ? await this.#withinPatience(Promise.resolve(answer)) : answer
       if (record === undefined || record === null) return undefined
-      if (isCacheRecord(record)) return record
+      const read = readCacheRecord(record)
+      if (read) return read
       this.remove(key)
       throw new TypeError('The store gave back something else than it was given.')
     } catch (error) {
@@ -126,8 +128,4 @@ export class RecordBook {
 
 function isSameVariant(a: CacheEntry, b: CacheEntry): boolean {
   return a.variant === b.variant && a.vary.join() === b.vary.join()
-}
-
-function isPromise(value: unknown): value is Promise<unknown> {
-  return typeof (value as Promise<unknown> | null)?.then === 'function'
 }

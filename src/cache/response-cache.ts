@@ -1,8 +1,7 @@
 import type { Call } from '../http/call.js'
-import { concat } from '../http/call-body.js'
-import { hasNullBody, ImmutableHeaders } from '../http/remade-response.js'
-import { storedResponse } from '../http/stored-response.js'
-import { watchBody } from '../http/watched-body.js'
+import { concat } from '../http/lazy-body.js'
+import { type BodyWatcher, responseOf } from '../http/lazy-response.js'
+import { hasNullBody, immutableHeaders } from '../http/response-facts.js'
 import { type CacheKeys, isFieldName, varyOf } from './cache-key.js'
 import type { CacheEntry } from './cache-store.js'
 import { ageOf, type FreshnessDefaults, freshnessOf, hasValidator, usefulFor } from './freshness.js'
@@ -21,6 +20,7 @@ export interface ResponseCacheOptions extends RecordBookOptions {
   readonly keys: CacheKeys
   readonly defaults: FreshnessDefaults
   readonly maxBodyBytes: number
+  readonly watchBody: BodyWatcher
   readonly tenants: Tenants
   /** Takes the value of the key with this id out of a text. */
   scrub(text: string, keyId: string | null): string
@@ -87,7 +87,7 @@ export class ResponseCache {
       giveUp()
       flight.land({ kind })
     }
-    return watchBody(response, {
+    return this.#options.watchBody(response, {
       // Others may be waiting for it, whether or not this caller reads.
       ahead: maxBodyBytes,
       signal: from.call.signal,
@@ -95,7 +95,7 @@ export class ResponseCache {
       chunk(bytes) {
         if (size > maxBodyBytes) return
         size += bytes.byteLength
-        // A copy: the stream takes the chunk's own memory with it.
+        // A copy: the chunk stays the response's own.
         if (size > maxBodyBytes) drop('unshared')
         else chunks.push(bytes.slice())
       },
@@ -204,9 +204,9 @@ export class ResponseCache {
       ...made.fields,
     ])
     const stored = entry.headers.filter(([name]) => !replaced.has(name))
-    const headers = new ImmutableHeaders([...stored, ...replaced] as [string, string][])
+    const headers = immutableHeaders([...stored, ...replaced])
     const facts = { statusText: made.statusText, url: entry.url, redirected: false, type: 'basic' } as const
-    return storedResponse(made.body as Uint8Array<ArrayBuffer> | null, { status: made.status, headers }, facts)
+    return responseOf(made.body as Uint8Array<ArrayBuffer> | null, made.status, facts, headers)
   }
 
   remove(key: string): void {

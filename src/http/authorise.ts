@@ -1,6 +1,9 @@
 import type { Auth } from '../auth.js'
 import { InvalidOptionError } from '../errors.js'
+import { isArrayBuffer, isOwnRequest, isRequest } from '../platform.js'
 import type { Secret } from '../secret.js'
+import { headersOf } from './foreign.js'
+import { isStreamLike, toWebStream } from './web-stream.js'
 
 /** A request that is about to be sent. */
 export interface Outgoing {
@@ -117,23 +120,56 @@ function splitOnce(text: string, separator: string): [before: string, after: str
   return index < 0 ? [text, ''] : [text.slice(0, index), text.slice(index)]
 }
 
+/** What `fetch` is called with. */
+export interface FetchArguments {
+  readonly input: string | Request
+  readonly init: RequestInit
+}
+
+/** Members of a `Request` that a function may have changed, and an init takes under the same name. */
+const SETTINGS = ['cache', 'credentials', 'integrity', 'keepalive', 'mode', 'referrer', 'referrerPolicy'] as const
+
 /**
  * Lets the user's own function put the key in.
+ *
+ * What it gives back may be a request of another implementation, which the wrapped `fetch` need not know. It is therefore
+ * taken apart again: every `fetch` takes a URL and an init.
  *
  * @throws InvalidOptionError when it gives something else than a request to the same origin.
  */
 export async function authoriseByFunction(
   auth: (request: Request, key: string) => Request | Promise<Request>,
-  request: Request,
+  { input, init }: FetchArguments,
   key: Secret,
-): Promise<Request> {
-  const { origin } = new URL(request.url)
-  const authorised = await auth(request, key.reveal())
-  if (!(authorised instanceof Request)) {
+): Promise<FetchArguments> {
+  const plain = new Request(input, { ...init, signal: null })
+  const { origin } = new URL(plain.url)
+  const { body: before } = plain
+  const authorised = await auth(plain, key.reveal())
+  if (!isRequest(authorised)) {
     throw new InvalidOptionError('auth', 'a function that gives a Request', 'something else')
   }
   if (new URL(authorised.url).origin !== origin) {
     throw new InvalidOptionError('auth', "a function that stays at the request's origin", 'another origin')
   }
-  return authorised
+  const changed: Record<string, unknown> = {}
+  for (const name of SETTINGS) {
+    if (authorised[name] !== undefined && authorised[name] !== plain[name]) changed[name] = authorised[name]
+  }
+  const common = { ...init, ...changed, method: authorised.method, headers: headersOf(authorised.headers as never) }
+  if (authorised.body === null) return { input: authorised.url, init: { ...common, body: undefined } }
+  if (authorised.body === before && isSentAsItIs(init.body)) return { input: authorised.url, init: common }
+  // Of a body in memory the length is known only when it is there as a whole.
+  if (init.body && !isStreamLike(init.body)) {
+    return { input: authorised.url, init: { ...common, body: await authorised.arrayBuffer() } }
+  }
+  // The platform knows the length of its own request's body, even where nobody else can see it.
+  if (!init.body && isOwnRequest(authorised)) return { input: authorised, init: common }
+  const streamed = { ...common, body: toWebStream(authorised.body), duplex: 'half' }
+  return { input: authorised.url, init: streamed as RequestInit }
+}
+
+/** Whether a body is the same bytes at each sending: not a form, whose boundary is in the request's headers. */
+function isSentAsItIs(body: BodyInit | null | undefined): boolean {
+  return typeof body === 'string' || ArrayBuffer.isView(body) || isArrayBuffer(body)
 }

@@ -1,4 +1,6 @@
+import { isAbortSignal, isOwnRequest, isRequest } from '../platform.js'
 import { bodyOfInit, bodyOfRequest, type CallBody } from './call-body.js'
+import { adoptRequest } from './foreign.js'
 
 /** What the caller asked for, read once: everything that a sending of it needs, however often it is sent. */
 export interface Call {
@@ -17,11 +19,22 @@ export interface Call {
   readonly rest: RequestInit
   /** The headers without what the cache has added for the first hop alone; `undefined`: it has added nothing. */
   readonly unconditional?: Headers
-  /** The `Request` that was given, where it has no body: what nobody can see of it goes with it (undici's dispatcher). */
+  /**
+   * The `Request` that was given, where it is the platform's own and has no body: what nobody can see of it goes with it
+   * (undici's dispatcher).
+   */
   readonly source: Request | undefined
+  /**
+   * The `Request` that was given, of whatever make. Its signal follows another only for as long as the request lives, so
+   * that it must live as long as the call does, even when the program has dropped it.
+   */
+  readonly owner: Request | undefined
 }
 
-/** What `fetch` reads of an init, each once: members may be inherited, or have a getter (Web IDL, "dictionary types"). */
+/**
+ * What the standard reads of an init, each once: members may be inherited, or have a getter (Web IDL, "dictionary types").
+ * Everything else is some platform's own (`dispatcher`, `next`, `cf`, `proxy`, `tls`, …) and is passed on as it is.
+ */
 const MEMBERS = [
   'method',
   'headers',
@@ -38,15 +51,12 @@ const MEMBERS = [
   'referrerPolicy',
   'duplex',
   'window',
-  // What undici takes beyond the standard.
-  'dispatcher',
 ] as const
 type Members = Partial<Record<(typeof MEMBERS)[number], unknown>>
+const STANDARD: ReadonlySet<PropertyKey> = new Set(MEMBERS)
 
 /** Methods that are what they are written as, of which nothing is to be checked (Fetch standard, "normalize"). */
 const PLAIN_METHODS: ReadonlySet<unknown> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH'])
-/** Copied for each sending, and never changed. */
-const NO_HEADERS = new Headers()
 const NOTHING: RequestInit = {}
 const REDIRECTS: ReadonlySet<string> = new Set(['follow', 'manual', 'error'])
 /** The place in line, by priority. */
@@ -58,23 +68,29 @@ const EXOTIC = { mode: 'none' } as unknown as RequestInit
  * Reads the arguments of `fetch` as the standard says.
  *
  * @param target - where the input leads, where that is known already
+ * @param maxReplayBytes - how much of a `Request`'s body is kept so that it can be sent again
  * @throws TypeError the platform's own, for whatever its `Request` refuses.
  */
-export function readCall(input: RequestInfo | URL, init: RequestInit | undefined, target?: URL): Call {
-  return readPlainCall(input, init, target) ?? readAnyCall(input, init)
+export function readCall(
+  input: RequestInfo | URL,
+  init: RequestInit | undefined,
+  maxReplayBytes: number,
+  target?: URL,
+): Call {
+  return readPlainCall(input, init, target) ?? readAnyCall(input, init, maxReplayBytes)
 }
 
 /**
- * What nearly all calls are: a URL, and no more than a method, headers, a body of text or bytes, a signal, a priority and a
- * way with redirects. There is
- * nothing in it that the platform would have to check or change, and making its `Request` takes longer than all the rest.
+ * What nearly all calls are: a URL, and no more than a method, headers, a body of text or bytes, a signal, a priority, a
+ * way with redirects, and what is the platform's own. There is nothing in it that the platform would have to check or
+ * change, and making its `Request` takes longer than all the rest.
  */
 function readPlainCall(
   input: RequestInfo | URL,
   init: RequestInit | undefined,
   target: URL | undefined,
 ): Call | undefined {
-  if (!target || input instanceof Request || target.username !== '' || target.password !== '') return undefined
+  if (!target || isRequest(input) || target.username !== '' || target.password !== '') return undefined
   const {
     method = 'GET',
     headers,
@@ -84,7 +100,7 @@ function readPlainCall(
     redirect = 'follow',
     ...others
   } = (isPlain(init) ? (init ?? NOTHING) : EXOTIC) as RequestInit & { priority?: string }
-  for (const _ in others) return undefined
+  for (const name in others) if (STANDARD.has(name)) return undefined
   if (!PLAIN_METHODS.has(method) || !(signal === undefined || signal instanceof AbortSignal)) return undefined
   if (body !== undefined && (!isPlainBody(body) || method === 'GET' || method === 'HEAD')) return undefined
   if ((priority !== undefined && !(priority in RANKS)) || !REDIRECTS.has(redirect)) return undefined
@@ -92,14 +108,15 @@ function readPlainCall(
     method,
     url: target.href,
     origin: target.origin,
-    headers: headers === undefined ? NO_HEADERS : new Headers(headers),
+    headers: new Headers(headers),
     body: body === undefined ? { kind: 'none' } : bodyOfInit(body as BodyInit),
     signal,
     redirect,
     cache: 'default',
     rank: priority === undefined ? 1 : RANKS[priority]!,
-    rest: {},
+    rest: others,
     source: undefined,
+    owner: undefined,
   }
 }
 
@@ -112,37 +129,36 @@ function isPlain(init: RequestInit | null | undefined): boolean {
   return init === undefined || init === null || Object.getPrototypeOf(init) === Object.prototype
 }
 
-function readAnyCall(input: RequestInfo | URL, init: RequestInit | undefined): Call {
-  const ofRequest = input instanceof Request
-  const { signal: givenSignal, headers: givenHeaders, body: givenBody, ...given } = membersOf(init)
+function readAnyCall(input: RequestInfo | URL, init: RequestInit | undefined, maxReplayBytes: number): Call {
+  const owner = isRequest(input) ? input : undefined
+  const given = owner && !isOwnRequest(owner) ? adoptRequest(owner) : input
+  const { signal: givenSignal, headers: givenHeaders, body: givenBody, ...members } = membersOf(init)
   const body = (givenBody ?? undefined) as BodyInit | undefined
   // Once: an iterator can't be read again.
   const headers = givenHeaders === undefined ? undefined : new Headers(givenHeaders as HeadersInit)
   // The platform checks and normalises. Not with the signal, which it would listen to for as long as the request lives;
   // nor with the body, which it would take: an empty one stands for it, and is refused where any body would be.
-  const asked: Record<string, unknown> = {
-    ...given,
-    signal: givenSignal === undefined || isSignal(givenSignal) ? null : givenSignal,
-  }
+  const isUsable = givenSignal === undefined || givenSignal === null || isAbortSignal(givenSignal)
+  const asked: Record<string, unknown> = { ...members, signal: isUsable ? null : givenSignal }
   if (headers !== undefined) asked.headers = headers
   if (body !== undefined) asked.body = isUnsteady(body) ? body : ''
-  const request = new Request(input, isDictionary(init) ? asked : (init as unknown as RequestInit))
-  const signal =
-    givenSignal === undefined ? (ofRequest ? input.signal : undefined) : (givenSignal as AbortSignal | null)
-  const { method: _m, redirect: _r, priority, ...own } = given
+  const request = new Request(given, isDictionary(init) ? asked : (init as unknown as RequestInit))
+  const signal = givenSignal === undefined ? owner?.signal : (givenSignal as AbortSignal | null)
+  const { method: _m, redirect: _r, priority, ...settings } = members
   return {
     method: request.method,
     url: request.url,
     origin: originOf(request.url),
-    headers: headers ?? new Headers(ofRequest ? input.headers : undefined),
-    body: body !== undefined ? bodyOfInit(body) : bodyOfRequest(request),
-    signal: signal === null ? undefined : signal && asSignal(signal),
+    headers: headers ?? new Headers(owner ? (given as Request).headers : undefined),
+    body: body !== undefined ? bodyOfInit(body) : bodyOfRequest(request, maxReplayBytes),
+    signal: signal ? asSignal(signal) : undefined,
     redirect: request.redirect,
     cache: request.cache,
     rank: priority === 'high' ? 0 : priority === 'low' ? 2 : 1,
     // The init makes a Request's own settings count for nothing where it has some itself (Fetch standard, `new Request()`).
-    rest: (ofRequest ? { ...settingsOf(input), ...own } : own) as RequestInit,
-    source: ofRequest && request.body === null ? request : undefined,
+    rest: { ...(owner ? settingsOf(given as Request) : undefined), ...settings, ...extrasOf(init) } as RequestInit,
+    source: given === owner && request.body === null ? request : undefined,
+    owner,
   }
 }
 
@@ -160,19 +176,22 @@ function membersOf(init: RequestInit | undefined): Members {
   return members
 }
 
+/** What an init holds that no standard knows; some platform does. */
+function extrasOf(init: RequestInit | undefined): object {
+  const extras: Record<PropertyKey, unknown> = {}
+  if (init === undefined || init === null || !isDictionary(init)) return extras
+  const from = init as Record<PropertyKey, unknown>
+  for (const name in from) if (!STANDARD.has(name)) extras[name] = from[name]
+  for (const symbol of Object.getOwnPropertySymbols(from)) extras[symbol] = from[symbol]
+  return extras
+}
+
 /** Memory that others may change or shrink while it is sent, which `fetch` refuses. */
 function isUnsteady(body: BodyInit): boolean {
   const buffer: unknown = ArrayBuffer.isView(body) ? body.buffer : body
   const kind = Object.prototype.toString.call(buffer)
   if (kind === '[object SharedArrayBuffer]') return true
   return kind === '[object ArrayBuffer]' && (buffer as { resizable?: boolean }).resizable === true
-}
-
-/** A signal, or what others have made in its likeness: the platform takes both. */
-function isSignal(signal: unknown): signal is AbortSignal {
-  if (signal === null || signal instanceof AbortSignal) return true
-  const { aborted, addEventListener } = Object(signal) as Partial<AbortSignal>
-  return typeof aborted === 'boolean' && typeof addEventListener === 'function'
 }
 
 function asSignal(signal: AbortSignal): AbortSignal {

@@ -1,36 +1,38 @@
-import { concat } from './call-body.js'
-import { canRemake, withBody } from './remade-response.js'
-import { byteStream, READ_AHEAD } from './watched-body.js'
+import { concat, LazyBody, READ_AHEAD_BYTES } from './lazy-body.js'
+import { isRemakeable, lazily, lazyResponse } from './lazy-response.js'
+import { factsOf } from './response-facts.js'
 
 /** How long a body that nobody wants may take to come in, in milliseconds. */
-const PATIENCE = 1_000
+const DRAIN_TIMEOUT_MS = 1_000
 
 /**
  * Lets go of a response that nobody will read: takes in a small body, so that its connection can serve again, and
  * cancels one that is large or slow. Settles when the server has nothing more to send.
  */
-export async function discard(response: Response, bound = READ_AHEAD, patience = PATIENCE): Promise<void> {
-  await takeIn(response, bound, patience)
+export async function discard(response: Response, bound = READ_AHEAD_BYTES, timeout = DRAIN_TIMEOUT_MS): Promise<void> {
+  await takeIn(response, bound, timeout)
 }
 
 /** A response with its body in memory, so that it holds no connection; a body that is large or slow is cut to nothing. */
 export async function detach(response: Response): Promise<Response> {
-  const body = await takeIn(response, READ_AHEAD, PATIENCE)
-  if (response.body === null || !canRemake(response)) return response
-  return withBody(response, new Response(body ?? '').body)
+  if (!isRemakeable(response)) return response
+  const { status, headers } = response
+  const facts = factsOf(response)
+  const body = (await takeIn(response, READ_AHEAD_BYTES, DRAIN_TIMEOUT_MS)) ?? new Uint8Array()
+  return lazyResponse(LazyBody.ofBytes(body), status, facts, headers)
 }
 
 /** The whole body; `undefined` if it is large, slow or fails, and then it is cancelled. */
 async function takeIn(
   response: Response,
   bound: number,
-  patience: number,
+  timeout: number,
 ): Promise<Uint8Array<ArrayBuffer> | undefined> {
-  if (response.body === null || response.body.locked) return undefined
+  if (!response.body || response.body.locked) return undefined
   const reader = response.body.getReader()
   const chunks: Uint8Array[] = []
   let size = 0
-  const timer = setTimeout(() => void reader.cancel().catch(noOneToTell), patience)
+  const timer = setTimeout(() => void reader.cancel().catch(noOneToTell), timeout)
   try {
     while (size <= bound) {
       const { done, value } = await reader.read()
@@ -50,53 +52,21 @@ async function takeIn(
 /** A body that nobody wanted could not be cancelled: it is broken already. */
 function noOneToTell(): void {}
 
-/** The beginning of a body as text, whether that is all of it, and the response, whole again. */
+/**
+ * The beginning of a body as text, whether that is all of it, and the response, which can still be read from its start.
+ *
+ * @param inTime - settles when the reading does, or when it has taken too long
+ */
 export async function peek(
   response: Response,
   bound: number,
-  patience: (reading: Promise<unknown>) => Promise<boolean>,
+  inTime: (reading: Promise<void>) => Promise<unknown>,
 ): Promise<{ text: string; whole: boolean; response: Response }> {
-  if (response.body === null || !canRemake(response)) return { text: '', whole: true, response }
-  const reader = response.body.getReader()
-  const chunks: Uint8Array[] = []
-  let size = 0
-  let pending: Promise<ReadableStreamReadResult<Uint8Array>> | undefined
-  let whole = false
-  try {
-    while (size < bound) {
-      pending = reader.read()
-      // The body may stall for as long as it likes; what it has said so far must do.
-      if (!(await patience(pending))) break
-      const { done, value } = await pending
-      whole = done
-      if (done) break
-      pending = undefined
-      chunks.push(value)
-      size += value.byteLength
-    }
-  } catch {
-    // Kept in `pending`: whoever reads the response meets the error where it stood.
-  }
+  if (!isRemakeable(response)) return { text: '', whole: true, response }
+  const { response: again, body } = lazily(response)
+  // The body may stall for as long as it likes; what it has said so far must do.
+  await inTime(body.readAhead(bound))
   const decoder = new TextDecoder()
-  const text = chunks.map(chunk => decoder.decode(chunk, { stream: true })).join('')
-  let index = 0
-  const stream = byteStream(
-    {
-      async pull(controller) {
-        if (index < chunks.length) {
-          controller.enqueue(chunks[index++]! as Uint8Array<ArrayBuffer>)
-          return
-        }
-        const { done, value } = await (pending ?? reader.read())
-        pending = undefined
-        if (done) {
-          controller.close()
-          controller.byobRequest?.respond(0)
-        } else controller.enqueue(value as Uint8Array<ArrayBuffer>)
-      },
-      cancel: reason => reader.cancel(reason),
-    },
-    0,
-  )
-  return { text, whole, response: withBody(response, stream) }
+  const text = body.queued.map(chunk => decoder.decode(chunk, { stream: true })).join('')
+  return { text, whole: body.hasEnded, response: again }
 }

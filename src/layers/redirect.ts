@@ -12,7 +12,7 @@ import {
   redirectError,
   referrerPolicyOf,
 } from '../http/redirect-rules.js'
-import { withFacts } from '../http/remade-response.js'
+import { withFacts } from '../http/response-facts.js'
 import { discard } from '../http/take-in.js'
 import type { Lease } from '../pool/lease.js'
 import type { PooledKey } from '../pool/pooled-key.js'

@@ -4,8 +4,9 @@ import { type Clock, delay } from '../clock.js'
 import { KeypoolError } from '../errors.js'
 import type { Exchange } from '../exchange.js'
 import type { Call } from '../http/call.js'
-import { canReplay } from '../http/call-body.js'
+import { becomesReplayable } from '../http/call-body.js'
 import { discard } from '../http/take-in.js'
+import { isError } from '../platform.js'
 import type { Engine } from '../pool/create-pool.js'
 import type { RetrySettings } from '../settings.js'
 import type { Settled } from './schedule.js'
@@ -68,7 +69,7 @@ export function retry(
       ...context,
       keyId: exchange.keyId ?? '',
       delay: wait,
-      error: error === undefined ? null : error instanceof Error ? error.message : String(error),
+      error: error === undefined ? null : isError(error) ? error.message : String(error),
     }))
     // Within bounds of size and time: it may hold a permit that the retry needs.
     if (response) void discard(response)
@@ -81,7 +82,7 @@ export function retry(
       const first = await next(exchange)
       // p-retry costs more than all the rest of a call that goes well: it is entered when one has not.
       if (!settings || !isRetried(settings, exchange, first)) return finish(first)
-      if (!canReplay(exchange.call.body)) return finishUnreplayable(exchange.call, first)
+      if (!(await becomesReplayable(exchange.call.body))) return finishUnreplayable(exchange.call, first)
       try {
         const settled = await pRetry(
           async attempt => {

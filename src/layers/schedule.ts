@@ -4,11 +4,11 @@ import { KeypoolError } from '../errors.js'
 import type { Cause } from '../events.js'
 import type { Exchange } from '../exchange.js'
 import type { Call } from '../http/call.js'
-import { canReplay } from '../http/call-body.js'
+import { becomesReplayable, canReplay } from '../http/call-body.js'
 import { exhaustedResponse } from '../http/exhausted-response.js'
+import type { BodyWatcher } from '../http/lazy-response.js'
 import { detach, peek } from '../http/take-in.js'
-import { endWatches } from '../http/watch-end.js'
-import { watchBody } from '../http/watched-body.js'
+import { isThenable } from '../platform.js'
 import type { Engine } from '../pool/create-pool.js'
 import type { Demand } from '../pool/demand.js'
 import type { Lease } from '../pool/lease.js'
@@ -29,6 +29,7 @@ export interface ScheduleOptions {
   readonly provider: Provider | undefined
   /** What the exchange asks of the pool. */
   demandOf(exchange: Exchange, patience: number): Demand
+  readonly watchBody: BodyWatcher
   readonly maxWait: number
   /** The call's URL as events may show it. */
   urlOf(call: Call): string
@@ -75,9 +76,8 @@ const PEEK = { error: { bytes: 16 * 1024, patience: 750 }, success: { bytes: 4 *
  * back, and all waiting together is bounded by `maxWait`.
  */
 export function schedule(options: ScheduleOptions): (attempt: Attempt) => (exchange: Exchange) => Promise<Settled> {
-  const { engine, clock, onExhausted, provider, demandOf, maxWait, urlOf } = options
+  const { engine, clock, onExhausted, provider, demandOf, watchBody, maxWait, urlOf } = options
   const { scheduler, health, counters, habits, lessons, emit } = engine
-  const watchEnd = endWatches(clock)
 
   async function read(response: Response): Promise<Outcome> {
     if (!needsBody(response, provider)) return classify(response, '', provider, clock.now())
@@ -87,19 +87,7 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
       () => false,
       () => false,
     )
-    const {
-      text,
-      whole,
-      response: again,
-    } = await peek(response, bytes, reading =>
-      Promise.race([
-        reading.then(
-          () => true,
-          () => true,
-        ),
-        timeUp,
-      ]),
-    )
+    const { text, whole, response: again } = await peek(response, bytes, reading => Promise.race([reading, timeUp]))
     until.abort()
     // An error that comes as a success is a small thing; the beginning of a large answer may say anything.
     const isStream = /event-stream/i.test(response.headers.get('content-type') ?? '')
@@ -128,8 +116,8 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
       lease.end()
     }
     const watch = { whole: end, cut: end, signal, aborts: clock.aborts }
-    if (!reader) return { ...outcome, response: watchEnd(response, watch) }
-    return { ...outcome, response: watchBody(response, { ...watch, chunk: bytes => reader.read(bytes) }) }
+    const watched = watchBody(response, reader ? { ...watch, chunk: bytes => reader.read(bytes) } : watch)
+    return { ...outcome, response: watched }
   }
 
   function settle(lease: Lease, tokens: number): void {
@@ -167,7 +155,7 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
         const from = clock.now()
         try {
           const lent = scheduler.acquire(demandOf(exchange, maxWait - exchange.waited))
-          lease = lent instanceof Promise ? await lent : lent
+          lease = isThenable<Lease>(lent) ? await lent : lent
           exchange.waited += clock.now() - from
         } catch (error) {
           exchange.waited += clock.now() - from
@@ -231,7 +219,8 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
             break
         }
         // What can't be sent again has had its one chance: its answer is the caller's.
-        if (!canReplay(call.body)) return endWithBody({ kind: 'answer', response: outcome.response }, last, exchange)
+        if (!(await becomesReplayable(call.body)))
+          return endWithBody({ kind: 'answer', response: outcome.response }, last, exchange)
         const cause = outcome.kind === 'refused' ? outcome.cause : 'invalid-key'
         refused = { response: setAside(outcome.response, last), keyId, cause }
       }

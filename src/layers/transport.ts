@@ -1,11 +1,12 @@
 import type { Auth } from '../auth.js'
-import { abortable, type Clock } from '../clock.js'
+import { abortable, type Clock, responseUnlessAborted } from '../clock.js'
 import { type Deadline, startDeadline } from '../deadline.js'
 import { formatDuration } from '../duration.js'
 import { KeypoolTimeoutError } from '../errors.js'
-import { type Authoriser, authoriseByFunction, type Outgoing } from '../http/authorise.js'
-import type { Call } from '../http/call.js'
-import { withFacts } from '../http/remade-response.js'
+import { type Authoriser, authoriseByFunction, type FetchArguments, type Outgoing } from '../http/authorise.js'
+import { adoptResponse } from '../http/foreign.js'
+import { withFacts } from '../http/response-facts.js'
+import { isOwnRequest } from '../platform.js'
 import type { PooledKey } from '../pool/pooled-key.js'
 import { redactError } from '../redact.js'
 import type { Hop, Send } from './redirect.js'
@@ -52,18 +53,16 @@ export function transport(options: TransportOptions): (signal: AbortSignal | und
           ...(hop.referrerPolicy && { referrerPolicy: hop.referrerPolicy }),
           ...{ method: hop.method, headers: outgoing.headers, signal: attemptSignal, redirect },
         }
-        const request = await abortable(clock, withBodyOf(hop, outgoing.url, init), attemptSignal)
-        let response: Response
+        let request = await abortable(clock, withBodyOf(hop, outgoing.url, init), attemptSignal)
         if (lease && typeof auth === 'function') {
-          const plain = new Request(request.input, { ...request.init, signal: null })
-          const authorised = await abortable(clock, authoriseByFunction(auth, plain, lease.key.secret), attemptSignal)
+          const authorised = authoriseByFunction(auth, request, lease.key.secret)
+          request = await abortable(clock, authorised, attemptSignal)
           attemptSignal?.throwIfAborted()
-          lease.leaves()
-          response = await fetch(authorised, { signal: attemptSignal, redirect, ...onlyRuntimeOptions(call) })
-        } else {
-          lease?.leaves()
-          response = await fetch(request.input, request.init)
         }
+        lease?.leaves()
+        const response = adoptResponse(
+          await responseUnlessAborted(clock, fetch(request.input, request.init), attemptSignal),
+        )
         lease?.answered()
         return lease ? withoutKey(response, lease.key) : response
       } catch (error) {
@@ -76,11 +75,7 @@ export function transport(options: TransportOptions): (signal: AbortSignal | und
 }
 
 /** Adds the body: a `Request`'s own as it came, where it is sent for the first time and to where it was meant to go. */
-async function withBodyOf(
-  hop: Hop,
-  url: string,
-  init: RequestInit,
-): Promise<{ input: string | Request; init: RequestInit }> {
+async function withBodyOf(hop: Hop, url: string, init: RequestInit): Promise<FetchArguments> {
   const { body, source } = hop.call
   if (!hop.withBody || body.kind === 'none') return { input: source?.url === url ? source : url, init }
   switch (body.kind) {
@@ -91,7 +86,7 @@ async function withBodyOf(
     case 'request': {
       const { request, kept } = body
       if (kept.bytes) return { input: url, init: { ...init, body: kept.bytes } }
-      if (request.url === url) {
+      if (request.url === url && hop.call.owner && isOwnRequest(hop.call.owner)) {
         kept.start()
         return { input: request, init }
       }
@@ -101,11 +96,6 @@ async function withBodyOf(
       return { input: url, init: { ...init, body: request.body, duplex: 'half' } as RequestInit }
     }
   }
-}
-
-/** What the runtime takes beyond the standard (undici's `dispatcher`) and a `Request` made anew does not carry. */
-function onlyRuntimeOptions({ rest }: Call): RequestInit {
-  return 'dispatcher' in rest ? ({ dispatcher: rest.dispatcher } as RequestInit) : {}
 }
 
 function startTimeout(clock: Clock, milliseconds: number | undefined, signal: AbortSignal | undefined): Deadline {

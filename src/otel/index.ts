@@ -10,6 +10,7 @@ import {
   trace,
 } from '@opentelemetry/api'
 import type { PooledFetch } from 'fetch-keypool'
+import { isRequest } from '../platform.js'
 
 /** What {@link openTelemetry} takes; each is the global one if it is not given. */
 export interface OpenTelemetryOptions {
@@ -50,7 +51,7 @@ export function openTelemetry(options: OpenTelemetryOptions = {}): Instrumentati
       return async function attempt(input, init) {
         const parent = trace.getActiveSpan()
         const count = parent && counts.get(parent)
-        const method = init?.method ?? (input instanceof Request ? input.method : 'GET')
+        const method = init?.method ?? (isRequest(input) ? input.method : 'GET')
         const url = urlOf(input)
         const { 'url.full': _, ...attributes } = attributesOf(method, url)
         // The URL as the caller has written it: in this one there may be a key.
@@ -84,7 +85,7 @@ export function openTelemetry(options: OpenTelemetryOptions = {}): Instrumentati
         },
       })
       const wrapped = (input: RequestInfo | URL, init?: RequestInit): Promise<Response> => {
-        const method = init?.method ?? (input instanceof Request ? input.method : 'GET')
+        const method = init?.method ?? (isRequest(input) ? input.method : 'GET')
         const attributes = attributesOf(method, urlOf(input))
         const span = tracer.startSpan(method, { kind: SpanKind.INTERNAL, attributes })
         counts.set(span, { [ATTEMPTS]: 0, url: attributes['url.full'] as string | undefined })
@@ -162,7 +163,7 @@ function attributesOf(method: string, url: URL | undefined): Record<string, stri
 }
 
 function urlOf(input: RequestInfo | URL): URL | undefined {
-  const text = input instanceof Request ? input.url : String(input)
+  const text = isRequest(input) ? input.url : String(input)
   return URL.canParse(text) ? new URL(text) : undefined
 }
 

@@ -1,6 +1,7 @@
 import { SHORTEST_SECRET } from '../describe.js'
 import { withoutParameters } from '../http/authorise.js'
 import type { Call } from '../http/call.js'
+import { isRequest } from '../platform.js'
 import { redactText } from '../redact.js'
 import type { Settings } from '../settings.js'
 import type { PooledKey } from './pooled-key.js'
@@ -46,7 +47,7 @@ export function routes({ origins, firstOrigin }: Pick<Settings, 'origins' | 'fir
 function targetOf(input: RequestInfo | URL): URL | undefined {
   let text: string
   try {
-    text = typeof input === 'string' ? input : input instanceof Request ? input.url : String(input)
+    text = typeof input === 'string' ? input : isRequest(input) ? input.url : String(input)
   } catch {
     // No text at all: `fetch` says so in its own way.
     return undefined

@@ -12,6 +12,7 @@ import {
   positiveInteger,
   positiveNumber,
   timeZone,
+  wholeNumber,
 } from './parts.js'
 import { limitedBy, origins, provider } from './provider-schema.js'
 import * as v from './valibot.js'
@@ -216,6 +217,7 @@ export const optionsSchema = object(
     retry: v.optional(retry),
     cache: v.optional(cache),
     maxWait: v.optional(duration),
+    replay: v.optional(object({ maxBytes: v.optional(wholeNumber) }, '{ maxBytes? }')),
     alert: v.optional(
       object(
         {

@@ -10,6 +10,10 @@ export const positiveInteger = v.pipe(
   v.number('a whole number above 0'),
   v.check(value => Number.isSafeInteger(value) && value > 0, 'a whole number above 0'),
 )
+export const wholeNumber = v.pipe(
+  v.number('a whole number from 0'),
+  v.check(value => Number.isSafeInteger(value) && value >= 0, 'a whole number from 0'),
+)
 export const positiveNumber = v.pipe(
   v.number('a number above 0'),
   v.check(value => Number.isFinite(value) && value > 0, 'a number above 0'),

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
+import { lazyBodyOf } from '../../http/lazy-response.js'
 import { SMALL } from './upstream.js'
-import { WholeResponse } from './whole-response.js'
 
 /**
  * Writes a response to a caller, as it comes: a small body at once, a longer one, or one of which nobody says how long it
@@ -20,7 +20,7 @@ export async function reply(
     return
   }
   const { status } = response
-  const whole = response instanceof WholeResponse && watched === undefined ? response.untouched : undefined
+  const whole = watched === undefined ? lazyBodyOf(response)?.bytes : undefined
   if (whole) {
     outgoing.writeHead(status, headers).end(whole)
     return

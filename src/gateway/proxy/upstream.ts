@@ -4,8 +4,8 @@ import { Readable } from 'node:stream'
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
 import { Agent } from 'undici'
 import { KeypoolError } from '../../errors.js'
+import { responseOf } from '../../http/lazy-response.js'
 import { isPrivate, ranges } from './address.js'
-import { WholeResponse } from './whole-response.js'
 
 /** A body that is said to be no longer comes, and goes on, in one piece. */
 export const SMALL = 64 * 1024
@@ -90,7 +90,9 @@ export function createUpstream({ allowPrivate }: UpstreamOptions): Upstream {
       const length = Number(fields.get('content-length') ?? Number.NaN)
       // A small body is there with its headers, or a moment later: a stream would cost more than all the rest.
       if (status < 400 && length <= SMALL) {
-        return located(new WholeResponse(await answer.body.bytes(), { status: inRange(status), headers: fields }), url)
+        const bytes = (await answer.body.bytes()) as Uint8Array<ArrayBuffer>
+        const facts = { statusText: '', url: url.href, redirected: false, type: 'basic' } as const
+        return responseOf(bytes, inRange(status), facts, fields)
       }
       return respond(Readable.toWeb(plain(answer.body, status, fields)) as ReadableStream, status, fields, url)
     } catch (error) {
