@@ -55,7 +55,7 @@ export class KeyPoolExhaustedError extends KeypoolError {
   /** Each key's own cause; at most the first hundred keys. */
   readonly causes: readonly KeyCause[]
   /** The server's last refusal of this very request, unread; `null` if it was not sent. */
-  readonly response: Response | null
+  response: Response | null
 
   constructor(message: string, retryAt: Date | null, causes: readonly KeyCause[], response: Response | null = null) {
     super('ERR_POOL_EXHAUSTED', message)
@@ -63,11 +63,6 @@ export class KeyPoolExhaustedError extends KeypoolError {
     this.retryAt = retryAt
     this.causes = causes
     this.response = response
-  }
-
-  /** The same, for a request that the server has refused last. @internal */
-  after(response: Response): KeyPoolExhaustedError {
-    return new KeyPoolExhaustedError(this.message, this.retryAt, this.causes, response)
   }
 }
 

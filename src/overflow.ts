@@ -1,5 +1,4 @@
 import type { Clock } from './clock.js'
-import type { Call } from './http/call.js'
 import { LinkedList, type ListItem } from './pool/linked-list.js'
 
 /** So many calls stand in line with all that they need to be sent, at most; the others wait as little more than a promise. */
@@ -11,16 +10,12 @@ export interface OverflowHost {
   readonly maxWait: number
   /** How many stand in line. */
   inLine(): number
-  /** Sets a call on its way, which has waited since then. */
-  enter(call: Call, since: number): Promise<Response>
-  /** A call was given up by its caller before it was set on its way. */
-  givenUp(call: Call, since: number): void
 }
 
 class Waiting implements ListItem<Waiting> {
-  readonly call: Call
+  readonly signal: AbortSignal | undefined
   readonly since: number
-  readonly resolve: (response: Promise<Response>) => void
+  readonly resolve: () => void
   readonly reject: (reason: unknown) => void
   /** What is called when its signal aborts. */
   aborted: (() => void) | undefined
@@ -28,13 +23,8 @@ class Waiting implements ListItem<Waiting> {
   before: Waiting | undefined
   after: Waiting | undefined
 
-  constructor(
-    call: Call,
-    since: number,
-    resolve: (response: Promise<Response>) => void,
-    reject: (reason: unknown) => void,
-  ) {
-    this.call = call
+  constructor(signal: AbortSignal | undefined, since: number, resolve: () => void, reject: (reason: unknown) => void) {
+    this.signal = signal
     this.since = since
     this.resolve = resolve
     this.reject = reject
@@ -45,12 +35,14 @@ class Waiting implements ListItem<Waiting> {
  * Where calls wait that stand far back in line: a hundred thousand of them must not take a hundred thousand times what a
  * call takes on its way through the layers.
  *
- * They keep their order, and their time counts; each is set on its way when the line has grown shorter, or when its time
- * is up, so that it ends as any other does.
+ * They keep their order, and their time counts; each goes on by itself, in the context of its caller, when the line has
+ * grown shorter, or when its time is up, so that it ends as any other does.
  */
 export class Overflow {
   readonly #host: OverflowHost
   readonly #waiting = new LinkedList<Waiting>()
+  /** How many have been let go on and have not joined the line yet. */
+  #entering = 0
   #disarm: (() => void) | undefined
   #isAdmitting = false
 
@@ -67,28 +59,33 @@ export class Overflow {
     return this.#waiting.size > 0 || this.#host.inLine() >= CROWD
   }
 
-  /** Lets a call wait here. @throws the signal's reason when it aborts */
-  join(call: Call): Promise<Response> {
+  /** Settles when a call may go on. @throws the signal's reason when it aborts */
+  turn(signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
       const { clock } = this.#host
-      const waiting = new Waiting(call, clock.now(), resolve, reject)
-      if (call.signal) {
+      const waiting = new Waiting(signal, clock.now(), resolve, reject)
+      if (signal) {
         waiting.aborted = () => this.#giveUp(waiting)
-        clock.aborts.add(call.signal, waiting.aborted)
+        clock.aborts.add(signal, waiting.aborted)
       }
       this.#waiting.append(waiting)
       if (!this.#disarm) this.#arm()
     })
   }
 
+  /** A call whose turn it was has gone on. */
+  entered(): void {
+    this.#entering--
+  }
+
   /** Lets those in whose turn it is; call it when the line has grown shorter. */
   admit(): void {
-    if (this.#waiting.size === 0 || this.#isAdmitting || this.#host.inLine() > CROWD / 2) return
+    if (this.#waiting.size === 0 || this.#isAdmitting || this.#host.inLine() + this.#entering > CROWD / 2) return
     this.#isAdmitting = true
     // Not in the midst of serving the line, which this makes longer.
     queueMicrotask(() => {
       this.#isAdmitting = false
-      for (let left = CROWD - this.#host.inLine(); left > 0 && this.#waiting.first; left--) {
+      for (let left = CROWD - this.#host.inLine() - this.#entering; left > 0 && this.#waiting.first; left--) {
         this.#enter(this.#waiting.first as Waiting)
       }
     })
@@ -101,19 +98,19 @@ export class Overflow {
 
   #enter(waiting: Waiting): void {
     this.#leave(waiting)
-    waiting.resolve(this.#host.enter(waiting.call, waiting.since))
+    this.#entering++
+    waiting.resolve()
   }
 
   #giveUp(waiting: Waiting): void {
     this.#leave(waiting)
-    this.#host.givenUp(waiting.call, waiting.since)
-    waiting.reject(waiting.call.signal!.reason)
+    waiting.reject(waiting.signal!.reason)
   }
 
   #leave(waiting: Waiting): void {
     this.#waiting.remove(waiting)
-    const { call, aborted } = waiting
-    if (aborted) this.#host.clock.aborts.remove(call.signal!, aborted)
+    const { signal, aborted } = waiting
+    if (aborted) this.#host.clock.aborts.remove(signal!, aborted)
     if (this.#waiting.size > 0) return
     this.#disarm?.()
     this.#disarm = undefined

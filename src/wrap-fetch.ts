@@ -1,3 +1,4 @@
+import { addCallerFrames } from './caller-frames.js'
 import { abortable, type Clock, systemClock } from './clock.js'
 import { composeLayers } from './compose.js'
 import { type Deadline, startDeadline } from './deadline.js'
@@ -71,14 +72,15 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
 
   // A call may wait for long, and many may: what it was made of is not in here, and nothing is awaited that is there.
   async function pooled(call: Call, since = clock.now()): Promise<Response> {
-    if (call.signal?.aborted) {
-      cancelBody(call.body, call.signal.reason)
-      throw call.signal.reason
-    }
+    underWay++
     const total = startTotal(clock, settings.timeout.total, call.signal)
     const exchange = newExchange(call, total.signal, since)
     exchange.waited = clock.now() - since
     try {
+      if (call.signal?.aborted) {
+        cancelBody(call.body, call.signal.reason)
+        throw call.signal.reason
+      }
       const keys = keysAreThere(exchange)
       if (keys) await keys
       const body = bodyIsThere(exchange)
@@ -90,9 +92,33 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
       return response
     } catch (error) {
       failed(exchange, error)
+      if (error !== call.signal?.reason) addCallerFrames(error)
       throw error
     } finally {
       total.clear()
+      ended()
+    }
+  }
+
+  /** The same for one of very many, which waits as little more than a promise until its turn comes near. */
+  async function pooledInTurn(call: Call): Promise<Response> {
+    const since = clock.now()
+    underWay++
+    try {
+      await overflow.turn(call.signal)
+    } catch (error) {
+      cancelBody(call.body, error)
+      const exchange = newExchange(call, call.signal, since)
+      exchange.waited = clock.now() - since
+      failed(exchange, error)
+      ended()
+      throw error
+    }
+    overflow.entered()
+    try {
+      return await pooled(call, since)
+    } finally {
+      ended()
     }
   }
 
@@ -105,13 +131,6 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
     clock,
     maxWait: settings.maxWait,
     inLine: () => engine.scheduler.waiting,
-    enter: (call, since) => track(pooled(call, since)),
-    givenUp(call, since) {
-      cancelBody(call.body, call.signal?.reason)
-      const exchange = newExchange(call, call.signal, since)
-      exchange.waited = clock.now() - since
-      failed(exchange, call.signal?.reason)
-    },
   })
 
   /** Whether a call is one of many that stand in one line, and far back: nothing but time decides when it is served. */
@@ -151,7 +170,8 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
       // Nobody waits for it: the event is all that there is to be told.
       .catch(error => tell(exchange, null, error))
       .finally(total.clear)
-    track(done)
+    underWay++
+    void done.finally(ended)
   }
 
   function tell(exchange: Exchange, status: number | null, error: unknown): void {
@@ -173,13 +193,7 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
     })
   }
 
-  /** Lets `close` wait for it. */
-  function track<Value>(work: Promise<Value>): Promise<Value> {
-    underWay++
-    work.then(ended, ended)
-    return work
-  }
-
+  /** One of those that `close` waits for is over. */
   function ended(): void {
     if (--underWay > 0) return
     const all = whenIdle
@@ -211,7 +225,7 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
     } catch (error) {
       return Promise.reject(error)
     }
-    return isFarBack(call) ? overflow.join(call) : track(pooled(call))
+    return isFarBack(call) ? pooledInTurn(call) : pooled(call)
   }
 
   async function explain(input: RequestInfo | URL, init?: RequestInit): Promise<Explanation> {

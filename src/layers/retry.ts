@@ -1,10 +1,10 @@
-import isNetworkError from 'is-network-error'
 import pRetry from 'p-retry'
 import { type Clock, delay } from '../clock.js'
 import { KeypoolError } from '../errors.js'
 import type { Exchange } from '../exchange.js'
 import type { Call } from '../http/call.js'
 import { becomesReplayable } from '../http/call-body.js'
+import { isConnectionFailure } from '../http/connection-failure.js'
 import { discard } from '../http/take-in.js'
 import { isError } from '../platform.js'
 import type { Engine } from '../pool/create-pool.js'
@@ -109,19 +109,9 @@ export function retry(
     }
 }
 
-/** Codes of a connection that failed, by the system or by undici: not of what was asked, nor of an answer that is no HTTP. */
-const CONNECTION = /^(?:E(?!RR_)[A-Z]+|UND_ERR_(?:SOCKET|CONNECT_TIMEOUT|HEADERS_TIMEOUT|BODY_TIMEOUT))$/
-
-/** Whether trying again may help: not where the call itself is at fault, as `fetch` tells with a TypeError of its own. */
+/** Whether trying again may help. */
 function isTransient(error: unknown): boolean {
-  if (KeypoolError.is(error)) return error.code === 'ERR_TIMEOUT'
-  if (!(error instanceof TypeError)) return error instanceof Error
-  // undici calls every failure 'fetch failed': those of a connection carry a code, refusals of its own none or another.
-  if (error.message === 'fetch failed') {
-    const code = (error.cause as { code?: unknown } | null | undefined)?.code
-    return typeof code === 'string' && CONNECTION.test(code)
-  }
-  return isNetworkError(error)
+  return KeypoolError.is(error) ? error.code === 'ERR_TIMEOUT' : isConnectionFailure(error)
 }
 
 function isSafe(settings: RetrySettings, { method, headers }: Call): boolean {

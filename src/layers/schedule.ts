@@ -7,11 +7,13 @@ import type { Call } from '../http/call.js'
 import { becomesReplayable, canReplay } from '../http/call-body.js'
 import { exhaustedResponse } from '../http/exhausted-response.js'
 import type { BodyWatcher } from '../http/lazy-response.js'
+import { makeWritable } from '../http/response-facts.js'
 import { detach, peek } from '../http/take-in.js'
 import { isThenable } from '../platform.js'
 import type { Engine } from '../pool/create-pool.js'
 import type { Demand } from '../pool/demand.js'
 import type { Lease } from '../pool/lease.js'
+import { NoKeyInTime } from '../pool/scheduler.js'
 import { classify, needsBody } from '../signals/classify.js'
 import { readLimits } from '../signals/limit-fields.js'
 import type { Failure, Outcome } from '../signals/outcome.js'
@@ -134,15 +136,17 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
   }
 
   /** What a call gets that finds no key. */
-  async function withoutKey(exchange: Exchange, error: unknown, refused: Refused | undefined): Promise<Settled> {
+  async function withoutKey(exchange: Exchange, reason: unknown, refused: Refused | undefined): Promise<Settled> {
     const last = await refused?.response
-    if (KeypoolError.is(error, 'ERR_CLOSED') && last) return { kind: 'answer', response: last }
-    if (!KeypoolError.is(error, 'ERR_POOL_EXHAUSTED')) throw error
+    if (KeypoolError.is(reason, 'ERR_CLOSED') && last) return { kind: 'answer', response: last }
+    if (!(reason instanceof NoKeyInTime)) throw reason
+    const error = engine.exhausted(reason.demand)
     if (onExhausted === 'respond') {
       exchange.exhausted = true
       return { kind: 'answer', response: last ?? exhaustedResponse(error, clock.now()) }
     }
-    throw last ? error.after(last) : error
+    if (last) error.response = makeWritable(last)
+    throw error
   }
 
   return attempt =>
@@ -157,6 +161,7 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
           const lent = scheduler.acquire(demandOf(exchange, maxWait - exchange.waited))
           lease = isThenable<Lease>(lent) ? await lent : lent
           exchange.waited += clock.now() - from
+          engine.leased(lease)
         } catch (error) {
           exchange.waited += clock.now() - from
           return withoutKey(exchange, error, refused)
@@ -182,10 +187,13 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
         } catch (error) {
           last?.end()
           if (exchange.signal?.aborted) throw exchange.signal.reason
-          // The key went away between two hops of a redirect: another may do.
-          if (KeypoolError.is(error, 'ERR_POOL_EXHAUSTED') && canReplay(call.body)) continue
-          // It was not the sending that failed, but the user's own `auth`, or the wait for a redirect's permit.
-          if (!lease.left || KeypoolError.is(error, 'ERR_POOL_EXHAUSTED')) throw error
+          if (error instanceof NoKeyInTime) {
+            // The key went away between two hops of a redirect: another may do.
+            if (canReplay(call.body)) continue
+            return withoutKey(exchange, error, refused)
+          }
+          // It was not the sending that failed, but the user's own `auth`.
+          if (!lease.left) throw error
           counters.troubled(keyId)
           return { kind: 'failed', error }
         }

@@ -25,6 +25,7 @@ import { KeyPool } from './key-pool.js'
 import { KeyRegistry } from './key-registry.js'
 import { keySource } from './key-source.js'
 import { Keyring } from './keyring.js'
+import type { Lease } from './lease.js'
 import { nearExhaustion } from './near-exhaustion.js'
 import type { PooledKey } from './pooled-key.js'
 import { previews } from './preview.js'
@@ -51,6 +52,10 @@ export interface Engine {
   /** A URL as events may show it. */
   publicUrlOf(url: string): string
   readonly traits: Traits
+  /** Tells what there is to tell of a key that a call has got: in the context of that call. */
+  leased(lease: Lease): void
+  /** The error of a call that found no key; the first in a row is told to listeners as well. */
+  exhausted(demand: Demand): KeyPoolExhaustedError
   /** Settles when there are keys; `undefined`: there are. @throws KeypoolError with `ERR_KEYS_UNAVAILABLE` */
   ready(): Promise<void> | undefined
   /** What other processes have a part in; `undefined`: nothing. */
@@ -128,13 +133,11 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
   })
   const scheduler = new Scheduler(keyring, {
     clock,
-    taken(key, part) {
+    taken(key) {
       toldExhausted = false
       counters.attempt(key.id)
       membership?.taken(key.quota)
-      if (isHeard('key-near-exhaustion')) warnNear(key, part)
     },
-    exhausted,
     lengthened: () => membership?.waiting(),
     shortened: () => beyond?.().admit(),
   })
@@ -292,6 +295,10 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
       now,
       ahead: rank => scheduler.ahead(rank) + (rank === 0 ? 0 : (beyond?.().size ?? 0)),
     }),
+    leased({ key, part }) {
+      if (isHeard('key-near-exhaustion')) warnNear(key, part?.name ?? '')
+    },
+    exhausted,
     authoriser,
     strip,
     publicUrlOf,

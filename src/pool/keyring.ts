@@ -57,6 +57,11 @@ export class Keyring {
     return this.#keys.size
   }
 
+  /** Whether the program's own function chooses among the keys. */
+  get isChosenByProgram(): boolean {
+    return typeof this.#host.strategy === 'function'
+  }
+
   values(): IterableIterator<PooledKey> {
     return this.#keys.values()
   }
@@ -118,17 +123,30 @@ export class Keyring {
   peek(asked: Demand, now: number): PooledKey | undefined {
     this.#lookAtDue(now)
     const preferred = asked.prefers === undefined ? undefined : this.#keys.get(asked.prefers)
-    const isUsable = (key: PooledKey) =>
-      key.place === 'ready' &&
-      now < key.expiresAt &&
-      this.#isOpenTo(key, asked, now) &&
-      (asked.part === '' || this.#accepts(asked, key, now))
+    const isUsable = (key: PooledKey) => this.#isUsable(key, asked, now)
     if (preferred && isUsable(preferred)) return preferred
     for (const { selection } of this.#tiers) {
       const key = selection.next({ ...asked, accepts: isUsable })
       if (key) return key
     }
     return undefined
+  }
+
+  /** Whether some key could serve a request at `now`, whichever it would be. */
+  peekAny(asked: Demand, now: number): boolean {
+    if (this.#host.closedUntil(asked.part, now) !== undefined) return false
+    this.#lookAtDue(now)
+    for (const key of this.#keys.values()) if (this.#isUsable(key, asked, now)) return true
+    return false
+  }
+
+  #isUsable(key: PooledKey, asked: Demand, now: number): boolean {
+    return (
+      key.place === 'ready' &&
+      now < key.expiresAt &&
+      this.#isOpenTo(key, asked, now) &&
+      (asked.part === '' || this.#accepts(asked, key, now))
+    )
   }
 
   /** Forgets when those that wait for a part of the keys' quotas are to look again: they are about to. */

@@ -11,12 +11,23 @@ import { Waiter, WaitingQueue } from './waiting-queue.js'
  */
 const BATCH = 16
 
+/**
+ * What a request is turned away with that found no key: its deadline has passed, or nothing can come before it. It is no
+ * error yet: the request itself makes one of it, in its caller's own context, and it can't be taken for that of another
+ * pool inside this one.
+ */
+export class NoKeyInTime {
+  readonly demand: Demand
+
+  constructor(demand: Demand) {
+    this.demand = demand
+  }
+}
+
 export interface SchedulerHost {
   readonly clock: Clock
   /** A permit was taken from the key. */
-  taken(key: PooledKey, part: string): void
-  /** The error of a request that found no key: its deadline has passed, or nothing can come before it. */
-  exhausted(demand: Demand): Error
+  taken(key: PooledKey): void
   /** A request has joined the line. */
   lengthened?(): void
   /** The line has grown shorter. */
@@ -34,6 +45,8 @@ export class Scheduler {
   readonly #queue = new WaitingQueue<Lease>(() => this.#left())
   #timer: { readonly at: number; readonly cancel: () => void } | undefined
   #closed: (() => Error) | undefined
+  /** The request that is choosing its key: nobody is served before it has. */
+  #choosing: Waiter<Lease> | undefined
   #serving = false
   #again = false
   /** Whether the last turn let go as many as it may: there may be more to let go in the next. */
@@ -65,7 +78,7 @@ export class Scheduler {
   /**
    * A key for a request: at once if one is free, else a promise.
    *
-   * @throws the signal's reason when it aborts, or what `exhausted` makes when no key can come in time.
+   * @throws the signal's reason when it aborts, or `NoKeyInTime`.
    */
   acquire(demand: Demand): Lease | Promise<Lease> {
     demand.signal?.throwIfAborted()
@@ -74,19 +87,46 @@ export class Scheduler {
       const lease = this.#lend(demand)
       if (lease) return lease
     }
-    if (demand.accepts && !this.#keyring.mayServe(demand)) throw this.#host.exhausted(demand)
-    return new Promise((resolve, reject) => {
-      this.#queue.join(new Waiter(demand, resolve, reject))
+    if (demand.accepts && !this.#keyring.mayServe(demand)) throw new NoKeyInTime(demand)
+    return this.#wait(new Waiter(demand))
+  }
+
+  async #wait(waiter: Waiter<Lease>): Promise<Lease> {
+    let next = waiter.next()
+    this.#queue.join(waiter)
+    this.serve()
+    if (this.#queue.size > 0) this.#host.lengthened?.()
+    for (;;) {
+      const lease = (await next) ?? this.#choose(waiter)
+      if (lease) return lease
+      next = waiter.next()
       this.serve()
-      if (this.#queue.size > 0) this.#host.lengthened?.()
-    })
+    }
+  }
+
+  /** Lets a request choose its key by the program's own strategy, which is to run in the context of the call it is for. */
+  #choose(waiter: Waiter<Lease>): Lease | undefined {
+    // It may have been turned away between being asked to choose and choosing.
+    if (this.#choosing !== waiter) return undefined
+    this.#choosing = undefined
+    try {
+      const lease = this.#lend(waiter.demand)
+      if (lease) this.#queue.leave(waiter)
+      return lease
+    } catch (error) {
+      // The strategy has failed: the request's own error, and nobody else's.
+      this.#queue.leave(waiter)
+      throw error
+    } finally {
+      this.serve()
+    }
   }
 
   /** Serves whom it can; call it when a key may have become usable, or none can become so any more. */
   serve(): void {
     // Lending and rejecting run the program's own code in between (strategies, listeners), which may come back here.
     this.#again = true
-    if (this.#serving || this.#queue.size === 0) return
+    if (this.#serving || this.#choosing || this.#queue.size === 0) return
     this.#serving = true
     try {
       let left = BATCH
@@ -109,8 +149,9 @@ export class Scheduler {
     this.#closed = error
     for (const waiter of [...this.#queue.inOrder()]) {
       this.#queue.leave(waiter)
-      waiter.reject(error())
+      waiter.turnAway(error())
     }
+    this.#choosing = undefined
     this.#disarm()
   }
 
@@ -124,18 +165,15 @@ export class Scheduler {
         this.#dropIfHopeless(waiter, without.get(waiter.demand.group))
         continue
       }
-      let lease: Lease | undefined
-      try {
-        lease = this.#lend(waiter.demand)
-      } catch (error) {
-        // A strategy of the user's own has failed: the request's own error, and nobody else's.
-        this.#queue.leave(waiter)
-        waiter.reject(error)
-        continue
+      if (this.#keyring.isChosenByProgram && this.#keyring.peekAny(waiter.demand, this.#host.clock.now())) {
+        this.#choosing = waiter
+        waiter.askToChoose()
+        return served
       }
+      const lease = this.#lend(waiter.demand)
       if (lease) {
         this.#queue.leave(waiter)
-        waiter.resolve(lease)
+        waiter.grant(lease)
         if (++served === most) return served
       } else {
         const { group, accepts, part } = waiter.demand
@@ -156,7 +194,7 @@ export class Scheduler {
   #dropIfHopeless(waiter: Waiter<Lease>, wake: number | undefined): boolean {
     if (wake === undefined || wake === Number.POSITIVE_INFINITY || waiter.demand.deadline >= wake) return false
     this.#queue.leave(waiter)
-    waiter.reject(this.#host.exhausted(waiter.demand))
+    waiter.turnAway(new NoKeyInTime(waiter.demand))
     return true
   }
 
@@ -165,8 +203,7 @@ export class Scheduler {
     const now = this.#host.clock.now()
     const hope = this.#keyring.hope(now)
     const until = hope.kind === 'none' ? Number.POSITIVE_INFINITY : hope.kind === 'at' ? hope.at - 1 : now
-    for (const waiter of this.#queue.takeOverdue(Math.max(until, now)))
-      waiter.reject(this.#host.exhausted(waiter.demand))
+    for (const waiter of this.#queue.takeOverdue(Math.max(until, now))) waiter.turnAway(new NoKeyInTime(waiter.demand))
   }
 
   #lend(demand: Demand): Lease | undefined {
@@ -192,7 +229,7 @@ export class Scheduler {
     if (probe === 'quota') quota.probing = true
     if (part?.isProbe) lane!.probing = true
     this.#settle(key)
-    this.#host.taken(key, demand.part)
+    this.#host.taken(key)
     return new Lease(key, permit, probe, part, now, rested, lease => this.#giveBack(lease))
   }
 
@@ -213,6 +250,7 @@ export class Scheduler {
   }
 
   #left(): void {
+    if (this.#choosing && !this.#choosing.list) this.#choosing = undefined
     this.#keyring.undefer()
     if (this.#queue.size === 0) this.#disarm()
     else this.serve()

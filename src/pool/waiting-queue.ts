@@ -5,17 +5,39 @@ import { type HeapItem, MinHeap } from './min-heap.js'
 /** A request in line. */
 export class Waiter<Grant> implements HeapItem, ListItem<Waiter<Grant>> {
   readonly demand: Demand
-  readonly resolve: (grant: Grant) => void
-  readonly reject: (reason: unknown) => void
+  #resolve!: (grant: Grant | undefined) => void
+  #reject!: (reason: unknown) => void
+  #turnedAway: { readonly reason: unknown } | undefined
   heapIndex = -1
   list: LinkedList<Waiter<Grant>> | undefined
   before: Waiter<Grant> | undefined
   after: Waiter<Grant> | undefined
 
-  constructor(demand: Demand, resolve: (grant: Grant) => void, reject: (reason: unknown) => void) {
+  constructor(demand: Demand) {
     this.demand = demand
-    this.resolve = resolve
-    this.reject = reject
+  }
+
+  /** Settles when it gets what it waits for, is asked to choose (`undefined`), or is turned away. */
+  next(): Promise<Grant | undefined> {
+    // It may have been asked and turned away in the same turn.
+    if (this.#turnedAway) return Promise.reject(this.#turnedAway.reason)
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+  }
+
+  grant(grant: Grant): void {
+    this.#resolve(grant)
+  }
+
+  askToChoose(): void {
+    this.#resolve(undefined)
+  }
+
+  turnAway(reason: unknown): void {
+    this.#turnedAway = { reason }
+    this.#reject(reason)
   }
 }
 
@@ -128,7 +150,7 @@ export class WaitingQueue<Grant> {
       this.#signals.delete(signal)
       for (const each of waiters) {
         this.#takeOut(each)
-        each.reject(signal.reason)
+        each.turnAway(signal.reason)
       }
       this.#onLeave()
     }

@@ -1,0 +1,23 @@
+import { isError } from './platform.js'
+
+/** Errors that have been completed: one error may be thrown many times, and must not grow each time. */
+const completed = new WeakSet<object>()
+
+/**
+ * Adds the frames of the program's own call to the stack of an error, where they are missing. To be called in an async
+ * function that the program awaits.
+ *
+ * V8 follows awaits back to the caller only if nothing but awaits lies between them. Waiting for a promise and a signal at
+ * once breaks that chain, and an error that was made in a timer never had one.
+ */
+export function addCallerFrames(error: unknown): void {
+  const { captureStackTrace } = Error as { captureStackTrace?: (target: object) => void }
+  if (!captureStackTrace || !isError(error) || error instanceof DOMException || completed.has(error)) return
+  const { stack } = error
+  if (typeof stack !== 'string') return
+  completed.add(error)
+  const here = { stack: '' }
+  captureStackTrace(here)
+  const missing = here.stack.split('\n').filter(line => /^\s*at async /.test(line) && !stack.includes(line))
+  if (missing.length > 0) Reflect.set(error, 'stack', [stack, ...missing].join('\n'))
+}
