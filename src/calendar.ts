@@ -1,32 +1,54 @@
 /** The first moment of the next calendar day or month in `timeZone`, in milliseconds since the epoch. */
-export function endOfCalendarWindow(now: number, per: 'day' | 'month', timeZone: string): number {
-  const { year, month, day } = localDate(now, timeZone)
-  const next = per === 'day' ? [year, month, day + 1] : [year, month + 1, 1]
-  const wall = Date.UTC(next[0]!, next[1]! - 1, next[2]!)
+export function endOfCalendarWindow(wallNow: number, per: 'day' | 'month', timeZone: string): number {
+  const today = new Date(localDay(wallNow, timeZone))
+  const [year, month, day] = [today.getUTCFullYear(), today.getUTCMonth(), today.getUTCDate()]
+  const next = per === 'day' ? Date.UTC(year, month, day + 1) : Date.UTC(year, month + 1, 1)
+  const hasBegun = (at: number) => localDay(at, timeZone) >= next
   // Local midnight as UTC, less the zone's offset; twice, as the offset may change between the guess and the answer.
-  let at = wall - zoneOffset(wall, timeZone)
-  at = wall - zoneOffset(at, timeZone)
-  // Where summer time skips midnight itself, the day begins an hour later: never answer with a moment that is past.
-  return at > now ? at : at + 3_600_000
+  const guess = next - offsetOf(next - offsetOf(next, timeZone), timeZone)
+  if (hasBegun(guess) && !hasBegun(guess - 1)) return guess
+  // Where summer time skips midnight, or a zone skips a day, the next one begins at the change of the clocks.
+  let [before, after] = [wallNow, next + 2 * DAY_MS]
+  while (after - before > 1) {
+    const middle = Math.floor((before + after) / 2)
+    if (hasBegun(middle)) after = middle
+    else before = middle
+  }
+  return after
 }
 
-function localDate(at: number, timeZone: string) {
+const DAY_MS = 86_400_000
+
+/** The local date at a moment, as the milliseconds since the epoch of its midnight in UTC. */
+function localDay(at: number, timeZone: string): number {
+  return Math.floor((at + offsetOf(at, timeZone)) / DAY_MS) * DAY_MS
+}
+
+/** How far the zone's clocks are ahead of UTC at a moment, in milliseconds. */
+function offsetOf(at: number, timeZone: string): number {
   const parts: Record<string, number> = {}
-  const format = new Intl.DateTimeFormat('en-US', {
-    timeZone,
-    hourCycle: 'h23',
-    year: 'numeric',
-    month: 'numeric',
-    day: 'numeric',
-    hour: 'numeric',
-    minute: 'numeric',
-    second: 'numeric',
-  })
-  for (const { type, value } of format.formatToParts(at)) parts[type] = Number(value)
-  return parts as { year: number; month: number; day: number; hour: number; minute: number; second: number }
+  for (const { type, value } of formatFor(timeZone).formatToParts(at)) parts[type] = Number(value)
+  const { year, month, day, hour, minute, second } = parts as Record<Intl.DateTimeFormatPartTypes, number>
+  return Date.UTC(year, month - 1, day, hour, minute, second) - Math.floor(at / 1000) * 1000
 }
 
-function zoneOffset(at: number, timeZone: string): number {
-  const { year, month, day, hour, minute, second } = localDate(at, timeZone)
-  return Date.UTC(year, month - 1, day, hour, minute, second) - Math.floor(at / 1000) * 1000
+/** Making one takes longer than all the rest. */
+const formats = new Map<string, Intl.DateTimeFormat>()
+
+function formatFor(timeZone: string): Intl.DateTimeFormat {
+  let format = formats.get(timeZone)
+  if (!format) {
+    format = new Intl.DateTimeFormat('en-US', {
+      timeZone,
+      hourCycle: 'h23',
+      year: 'numeric',
+      month: 'numeric',
+      day: 'numeric',
+      hour: 'numeric',
+      minute: 'numeric',
+      second: 'numeric',
+    })
+    formats.set(timeZone, format)
+  }
+  return format
 }

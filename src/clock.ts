@@ -1,9 +1,20 @@
 import { AbortWatch } from './abort-watch.js'
 
-/** Where the library reads the time and waits: one clock for everything, so that one fake clock can stand in for it. */
+/**
+ * Where the library reads the time and waits: one clock for everything, so that one fake clock can stand in for it.
+ *
+ * There are two times. Spans (waits, windows, deadlines) are measured by `now`, which never jumps. Dates and calendars go
+ * by `wallNow`, which may be set by anybody at any moment. A moment of the first becomes a date with `dateAt`, as late as
+ * possible: an offset that was kept would be that of a system clock which has been set right since.
+ */
 export interface Clock {
-  /** Milliseconds since the epoch; never goes back, even when the system's clock is set back. */
+  /**
+   * Milliseconds on a clock that never goes back nor jumps: since the epoch as the system's clock had it when this one was
+   * made.
+   */
   now(): number
+  /** Milliseconds since the epoch by the system's clock, as it is set now. */
+  wallNow(): number
   /** Calls `callback` after `delay` milliseconds, however long; returns the function that takes the timer away. */
   schedule(callback: () => void, delay: number): () => void
   /** What ends waits early. */
@@ -11,27 +22,29 @@ export interface Clock {
 }
 
 /** The longest delay that `setTimeout` holds (24.8 days); a longer one would fire at once. */
-const LONGEST_TIMER = 2 ** 31 - 1
+const MAX_TIMER_MS = 2 ** 31 - 1
 
-/** The system's clock: `Date.now` and `setTimeout`, looked up at each use so that test timers installed later hold. */
+/** The system's clocks and timers, looked up at each use so that test timers installed later hold. */
 export function systemClock(): Clock {
-  let last = 0
-  let offset = 0
+  const epoch = Date.now() - performance.now()
+  /** A timer that has fired shows that its time has come, also where only timers are faked and `performance` is not. */
+  let least = 0
+  const now = () => {
+    least = Math.max(least, Math.floor(epoch + performance.now()))
+    return least
+  }
   return {
     aborts: new AbortWatch(),
-    now() {
-      const wall = Date.now()
-      // A clock that was set back would freeze every window until it has caught up: go on from where it was instead.
-      if (wall + offset < last) offset = last - wall
-      last = wall + offset
-      return last
-    },
+    now,
+    wallNow: () => Date.now(),
     schedule(callback, delay) {
       let left = delay
       let timer: ReturnType<typeof setTimeout>
       const arm = () => {
-        const step = Math.min(left, LONGEST_TIMER)
+        const step = Math.min(left, MAX_TIMER_MS)
+        const until = now() + Math.floor(step)
         timer = setTimeout(() => {
+          least = Math.max(least, until)
           left -= step
           if (left > 0) arm()
           else callback()
@@ -41,6 +54,26 @@ export function systemClock(): Clock {
       return () => clearTimeout(timer)
     },
   }
+}
+
+/** One moment on both clocks, for whatever is read at once: see `Clock`. */
+export interface Moment {
+  readonly now: number
+  readonly wall: number
+}
+
+export function thisMoment(clock: Pick<Clock, 'now' | 'wallNow'>): Moment {
+  return { now: clock.now(), wall: clock.wallNow() }
+}
+
+/** The date of another moment on the clock that never jumps. */
+export function dateAt({ now, wall }: Moment, at: number): Date {
+  return new Date(Math.round(at - now + wall))
+}
+
+/** A date, as a moment on the clock that never jumps: as far as that can be told today. */
+export function momentOf({ now, wall }: Moment, date: number): number {
+  return date - wall + now
 }
 
 /**

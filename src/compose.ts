@@ -85,7 +85,7 @@ export function composeLayers(
   })
   const flights = new SingleFlight(clock)
   const plan = cachePlans({ settings: settings.cache, keys, tenants, urlOf })
-  const forecast = cacheForecasts(plan, { cache, flights, now })
+  const forecast = cacheForecasts(plan, { cache, flights, now: () => clock.wallNow() })
   const layer = cacheLayer({
     ...{ engine, clock, settings: settings.cache, cache, keys, tenants, plan, flights, background, urlOf },
   })

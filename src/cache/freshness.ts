@@ -35,11 +35,11 @@ export function freshnessOf(received: Received, defaults: FreshnessDefaults): Fr
   if (fresh === undefined) return undefined
   const age = ageFieldOf(headers)
   const always = 'no-cache' in control || (headers.get('pragma') === 'no-cache' && !headers.has('cache-control'))
-  const own = always || age === 'invalid' ? 0 : fresh
+  const own = always ? 0 : fresh
   return {
     receivedAt,
-    initialAge: initialAgeOf(received, age === 'invalid' ? undefined : age),
-    lifetime: own === 0 && age !== 'invalid' && mayTakeTtl(received, control) ? (defaults.ttl ?? 0) : own,
+    initialAge: initialAgeOf(received, age),
+    lifetime: own === 0 && mayTakeTtl(received, control) ? (defaults.ttl ?? 0) : own,
     revalidate: always ? 'always' : 'must-revalidate' in control ? 'when-stale' : 'may-be-stale',
     staleWhileRevalidate: millisecondsOf(control, 'stale-while-revalidate') ?? defaults.staleWhileRevalidate,
     staleIfError: millisecondsOf(control, 'stale-if-error') ?? defaults.staleIfError,
@@ -58,27 +58,34 @@ function mayTakeTtl({ status, headers }: Received, control: CacheControl): boole
 }
 
 /**
- * The `Age` field, in milliseconds (RFC 9111 section 5.1). One that is no single whole number leaves open how old the
- * response is, and what is invalid of freshness is best taken for stale (section 4.2.1).
+ * The `Age` field, in milliseconds: of a list the first member counts, and what is no whole number is ignored (RFC 9111
+ * section 5.1).
  */
-function ageFieldOf(headers: Headers): number | 'invalid' | undefined {
-  const field = headers.get('age')
-  if (field === null) return undefined
-  return /^\s*\d+\s*$/.test(field) ? Math.min(Number(field), 2 ** 31) * 1000 : 'invalid'
+function ageFieldOf(headers: Headers): number | undefined {
+  const [first = ''] = (headers.get('age') ?? '').split(',', 1)
+  return /^\s*\d+\s*$/.test(first) ? Math.min(Number(first), 2 ** 31) * 1000 : undefined
 }
 
 /** RFC 9111 section 4.2.3, up to the moment of receipt. */
 function initialAgeOf({ headers, requestedAt, receivedAt }: Received, age: number | undefined): number {
   const date = parseHttpDate(headers.get('date') ?? '', receivedAt)
-  // By the system's clock: ours never goes back, and would be ahead of every server's once the system's has been set back.
-  const apparent = date === undefined ? 0 : Math.max(0, Date.now() - date)
+  const apparent = date === undefined ? 0 : Math.max(0, receivedAt - date)
   // Dates have whole seconds: an apparent age of less than one says nothing.
-  return Math.max(apparent < 1000 ? 0 : apparent, age === undefined ? 0 : age + (receivedAt - requestedAt))
+  return Math.max(apparent < 1000 ? 0 : apparent, age === undefined ? 0 : age + Math.max(0, receivedAt - requestedAt))
 }
 
-/** How old a stored response is now. */
+/** How far the clocks of those that share a store may differ, in milliseconds. */
+const CLOCK_SKEW_MS = 60_000
+
+/**
+ * How old a stored response is now, by the system's clock, which a store may share with other machines and outlive.
+ *
+ * What seems to come from the future was stored while that clock was wrong: nobody knows how old it is, and it counts as
+ * stale.
+ */
 export function ageOf(entry: CacheEntry, now: number): number {
-  return entry.initialAge + Math.max(0, now - entry.receivedAt)
+  const stored = now - entry.receivedAt
+  return entry.initialAge + (stored < -CLOCK_SKEW_MS ? entry.lifetime : Math.max(0, stored))
 }
 
 /** For how long a stored response can be of any use: fresh, or stale with leave, or as long as a validator may confirm it. */

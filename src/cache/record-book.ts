@@ -102,7 +102,7 @@ export class RecordBook {
     const known = (await this.read(key)) ?? []
     const others = known.filter(each => !isSameVariant(each, entry) && !isSameVariant(each, replaces))
     const record = [entry, ...others].slice(0, VARIANTS)
-    const now = this.#options.clock.now()
+    const now = this.#options.clock.wallNow()
     const ttl = Math.max(...record.map(each => usefulFor(each, now)))
     if (ttl > 0 && !isOutdated()) await this.#options.store.set(key, record, ttl)
   }

@@ -145,7 +145,7 @@ export class ResponseCache {
     from: Provenance,
   ): Promise<{ entry: CacheEntry; isStorable: boolean }> {
     const headers = updatedHeaders(entry.headers, this.#headersOf(response, from.keyId))
-    const receivedAt = this.#options.clock.now()
+    const receivedAt = this.#options.clock.wallNow()
     const received = new Headers(headers)
     // How old it is now is for this answer to say.
     if (!response.headers.has('age')) received.delete('age')
@@ -200,7 +200,7 @@ export class ResponseCache {
     made: { status: number; statusText: string; body: Uint8Array | null; fields: [string, string][] },
   ): Response {
     const replaced = new Map([
-      ['age', String(Math.floor(ageOf(entry, this.#options.clock.now()) / 1000))],
+      ['age', String(Math.floor(ageOf(entry, this.#options.clock.wallNow()) / 1000))],
       ...made.fields,
     ])
     const stored = entry.headers.filter(([name]) => !replaced.has(name))
@@ -223,7 +223,7 @@ export class ResponseCache {
     if (redirected) return undefined
     const headers = this.#headersOf(response, keyId)
     const { method, headers: requestHeaders } = call
-    const receivedAt = this.#options.clock.now()
+    const receivedAt = this.#options.clock.wallNow()
     const received = { method, requestHeaders, status, headers, requestedAt, receivedAt }
     const freshness = freshnessOf(received, this.#options.defaults)
     if (!freshness) return undefined

@@ -115,13 +115,12 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
     )
     const kept = before ? before.readTallies() : state.tallies
     const readTallies = () => {
-      const now = Date.now()
-      return Object.fromEntries([...budgets].flatMap(([name, tallies]) => (tallies ? [[name, tallies.read(now)]] : [])))
+      return Object.fromEntries([...budgets].flatMap(([name, tallies]) => (tallies ? [[name, tallies.read()]] : [])))
     }
     const isOld = new Set(before?.book.values())
     for (const policy of [...routes.values()].flatMap(route => route.policies)) {
       if (policy.tallies && !isOld.has(policy)) {
-        policy.tallies.restore(kept[policy.name] ?? {}, Date.now())
+        policy.tallies.restore(kept[policy.name] ?? {})
         isOld.add(policy)
       }
     }

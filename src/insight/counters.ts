@@ -1,3 +1,4 @@
+import type { Moment } from '../clock.js'
 import type { Cause } from '../events.js'
 import { Histogram, type Percentiles } from './histogram.js'
 import { type Series, SeriesCounter } from './series.js'
@@ -73,7 +74,7 @@ export interface AttemptEnd {
 
 /** Counts: numbers that only grow, and what is recent in rings and histograms of a fixed size. Cheap enough to be always on. */
 export class Counters {
-  readonly #now: () => number
+  readonly #moment: () => Moment
   requests = 0
   passedThrough = 0
   attempts = 0
@@ -97,17 +98,17 @@ export class Counters {
   readonly series = new SeriesCounter()
   readonly keys = new Map<string, KeyCounters>()
 
-  constructor(now: () => number) {
-    this.#now = now
+  constructor(moment: () => Moment) {
+    this.#moment = moment
   }
 
   called(): void {
     this.requests++
-    this.series.add('calls', 1, this.#now())
+    this.series.add('calls', 1, this.#moment().now)
   }
 
   attempt(keyId: string): void {
-    const now = this.#now()
+    const now = this.#moment().now
     this.attempts++
     this.series.add('attempts', 1, now)
     const key = this.key(keyId)
@@ -117,14 +118,14 @@ export class Counters {
 
   /** A call has waited so long and is served by a key. */
   waited(keyId: string, milliseconds: number): void {
-    const now = this.#now()
+    const now = this.#moment().now
     this.waits.add(milliseconds, now)
     this.key(keyId).waits.add(milliseconds, now)
   }
 
   /** An answer has come that the server gave willingly. */
   passed({ keyId, latency, bytes }: AttemptEnd): void {
-    const now = this.#now()
+    const now = this.#moment().now
     const key = this.key(keyId)
     this.latency.add(latency, now)
     key.latency.add(latency, now)
@@ -136,7 +137,7 @@ export class Counters {
   }
 
   refusal(keyId: string, cause: Cause): void {
-    const now = this.#now()
+    const now = this.#moment().now
     const key = this.key(keyId)
     this.refusals[cause]++
     key.refusals[cause] = (key.refusals[cause] ?? 0) + 1
@@ -150,8 +151,8 @@ export class Counters {
 
   /** The server was in trouble, or no answer came. */
   troubled(keyId: string): void {
-    this.series.add('troubled', 1, this.#now())
-    this.key(keyId).series.add('troubled', 1, this.#now())
+    this.series.add('troubled', 1, this.#moment().now)
+    this.key(keyId).series.add('troubled', 1, this.#moment().now)
   }
 
   rotated(fromKeyId: string): void {
@@ -168,13 +169,13 @@ export class Counters {
     this.tokens += tokens
     const key = this.key(keyId)
     key.tokens += tokens
-    this.series.add('tokens', tokens, this.#now())
-    key.series.add('tokens', tokens, this.#now())
+    this.series.add('tokens', tokens, this.#moment().now)
+    key.series.add('tokens', tokens, this.#moment().now)
   }
 
   cacheHit(): void {
     this.cache.hits++
-    this.series.add('cacheHits', 1, this.#now())
+    this.series.add('cacheHits', 1, this.#moment().now)
   }
 
   forget(keyId: string): void {
@@ -182,16 +183,17 @@ export class Counters {
   }
 
   snapshot(waiting: number, inFlight: number): PoolStats {
-    const now = this.#now()
+    const moment = this.#moment()
+    const { now } = moment
     const keys: Record<string, KeyStats> = {}
-    for (const [id, key] of this.keys) keys[id] = key.snapshot(now)
+    for (const [id, key] of this.keys) keys[id] = key.snapshot(moment)
     const { requests, passedThrough, attempts, rotations, retries, answered, failed, bytes, tokens } = this
     return {
       ...{ requests, passedThrough, attempts, rotations, retries, answered, failed, bytes, tokens, waiting, inFlight },
       refusals: { ...this.refusals },
       waits: this.waits.read(now),
       latency: this.latency.read(now),
-      series: this.series.read(now),
+      series: this.series.read(moment),
       cache: { ...this.cache },
       keys,
     }
@@ -219,13 +221,14 @@ class KeyCounters {
   readonly latency = new Histogram()
   readonly series = new SeriesCounter()
 
-  snapshot(now: number): KeyStats {
+  snapshot(moment: Moment): KeyStats {
+    const { now } = moment
     const { attempts, passed, rotations, retries, bytes, tokens } = this
     return {
       ...{ attempts, passed, rotations, retries, bytes, tokens, refusals: { ...this.refusals } },
       waits: this.waits.read(now),
       latency: this.latency.read(now),
-      series: this.series.read(now),
+      series: this.series.read(moment),
     }
   }
 }

@@ -1,3 +1,5 @@
+import type { Moment } from '../clock.js'
+
 /** What is counted over time. */
 export const METRICS = ['calls', 'attempts', 'passed', 'refused', 'limited', 'troubled', 'cacheHits', 'tokens'] as const
 export type Metric = (typeof METRICS)[number]
@@ -30,8 +32,8 @@ export class SeriesCounter {
     for (const ring of this.#rings) ring.add(index, count, now)
   }
 
-  read(now: number): Series {
-    const [seconds, minutes, hours] = this.#rings.map(ring => ring.read(now))
+  read(moment: Moment): Series {
+    const [seconds, minutes, hours] = this.#rings.map(ring => ring.read(moment))
     return { seconds: seconds!, minutes: minutes!, hours: hours! }
   }
 
@@ -63,13 +65,15 @@ class Ring {
     this.#latest.counts[metric]! += count
   }
 
-  read(now: number): SeriesPoint[] {
+  read({ now, wall }: Moment): SeriesPoint[] {
+    // Steps begin with whole seconds, whatever the clocks' own fractions.
+    const offset = Math.round((wall - now) / 1000) * 1000
     const last = Math.floor(now / this.#step)
     const points: SeriesPoint[] = []
     for (const [step, counts] of this.#points) {
       if (step <= last - this.#size || step > last) continue
       const named = METRICS.map((name, index) => [name, counts[index]!])
-      points.push({ at: new Date(step * this.#step), ...Object.fromEntries(named) })
+      points.push({ at: new Date(step * this.#step + offset), ...Object.fromEntries(named) })
     }
     return points
   }

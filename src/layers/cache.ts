@@ -47,7 +47,7 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
     async function load(exchange: Exchange, planned: CachedPlan): Promise<Response> {
       const { key } = planned
       const flight = flights.start(planned.flightName, key)
-      const requestedAt = clock.now()
+      const requestedAt = clock.wallNow()
       try {
         const response = await next(exchange)
         const from = provenance(exchange, exchange.call, planned, requestedAt)
@@ -75,7 +75,7 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
       exchange.call = { ...call, headers, unconditional: call.headers }
       exchange.preferredKeyId = entry.keyId ?? undefined
       const flight = flights.start(planned.flightName, planned.key)
-      const requestedAt = clock.now()
+      const requestedAt = clock.wallNow()
       try {
         const response = await next(exchange)
         const from = provenance(exchange, call, planned, requestedAt)
@@ -123,7 +123,7 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
       // Who asks for nothing but what was validated gets the error.
       if (exchange.signal?.aborted || wish.mode === 'no-cache') throw error
       const why = KeypoolError.is(error, 'ERR_POOL_EXHAUSTED') ? 'exhausted' : 'failed'
-      if (mayServeStale(entry, clock.now(), why)) return serve(exchange, entry, 'stale')
+      if (mayServeStale(entry, clock.wallNow(), why)) return serve(exchange, entry, 'stale')
       // RFC 9111 section 5.2.2.2: what must be revalidated, and cannot be, is an error of the cache's own.
       if (entry.revalidate === 'may-be-stale' || KeypoolError.is(error)) throw error
       return gatewayTimeout(exchange.call, 'stale')
@@ -131,8 +131,8 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
 
     function mustFallBack(exchange: Exchange, { wish }: CachedPlan, entry: CacheEntry, { status }: Response): boolean {
       if (wish.mode === 'no-cache') return false
-      if (exchange.exhausted) return mayServeStale(entry, clock.now(), 'exhausted')
-      return status >= 500 && mayServeStale(entry, clock.now(), 'failed')
+      if (exchange.exhausted) return mayServeStale(entry, clock.wallNow(), 'exhausted')
+      return status >= 500 && mayServeStale(entry, clock.wallNow(), 'failed')
     }
 
     function serve(
@@ -143,7 +143,7 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
     ): Response {
       if (!exchange.attended) return response
       const { method } = exchange.call
-      const age = Math.floor(ageOf(entry, clock.now()) / 1000)
+      const age = Math.floor(ageOf(entry, clock.wallNow()) / 1000)
       exchange.fromCache = true
       counters.cacheHit()
       if (how === 'stale') counters.cache.stale++
@@ -153,7 +153,7 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
     }
 
     function serveStored(exchange: Exchange, entry: CacheEntry, part?: Response): Response {
-      return serve(exchange, entry, ageOf(entry, clock.now()) < entry.lifetime ? 'fresh' : 'stale', part)
+      return serve(exchange, entry, ageOf(entry, clock.wallNow()) < entry.lifetime ? 'fresh' : 'stale', part)
     }
 
     /** Takes in what nobody waits for, so that it can be stored. */
@@ -184,7 +184,7 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
     async function answerPart(exchange: Exchange, planned: CachedPlan, range: string): Promise<Response> {
       const { call } = exchange
       const entry = await abortable(clock, cache.find(planned.key, call, planned.tenant), exchange.signal)
-      if (entry && decideReuse(entry, planned.wish, clock.now()).kind === 'serve') {
+      if (entry && decideReuse(entry, planned.wish, clock.wallNow()).kind === 'serve') {
         const part = cache.partOf(entry, range)
         if (part) return serveStored(exchange, entry, part)
       }
@@ -198,7 +198,7 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
     async function answerHead(exchange: Exchange, { wish, tenant }: CachedPlan): Promise<Response | undefined> {
       const { call } = exchange
       const entry = await abortable(clock, cache.find(keys.keyOfUrl(call.url), call, tenant), exchange.signal)
-      if (!entry || decideReuse(entry, wish, clock.now()).kind !== 'serve') return undefined
+      if (!entry || decideReuse(entry, wish, clock.wallNow()).kind !== 'serve') return undefined
       return serveStored(exchange, entry)
     }
 
@@ -210,7 +210,7 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
       const ofGet = call.method === 'HEAD' ? await answerHead(exchange, planned) : undefined
       if (ofGet) return ofGet
       const entry = await abortable(clock, cache.find(key, call, tenant), exchange.signal)
-      const reuse = entry && decideReuse(entry, wish, clock.now())
+      const reuse = entry && decideReuse(entry, wish, clock.wallNow())
       if (entry && reuse?.kind === 'serve') return serveStored(exchange, entry)
       const none = withoutServer(call, planned, entry ? 'stale' : 'absent')
       if (none) return none
@@ -241,7 +241,7 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
     /** A call that changes something, by its method. */
     async function change(exchange: Exchange): Promise<Response> {
       const { call } = exchange
-      const requestedAt = clock.now()
+      const requestedAt = clock.wallNow()
       // Announced, so that its answer is not kept when something else changes the same before it is there.
       const flight = flights.start(`${call.method} ${++changes}`, keys.keyOfUrl(call.url))
       try {

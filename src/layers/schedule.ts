@@ -82,7 +82,7 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
   const { scheduler, health, counters, habits, lessons, emit } = engine
 
   async function read(response: Response): Promise<Outcome> {
-    if (!needsBody(response, provider)) return classify(response, '', provider, clock.now())
+    if (!needsBody(response, provider)) return classify(response, '', provider, clock.wallNow())
     const { bytes, patience } = response.status >= 400 ? PEEK.error : PEEK.success
     const until = new AbortController()
     const timeUp = delay(clock, patience, until.signal).then(
@@ -94,7 +94,7 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
     // An error that comes as a success is a small thing; the beginning of a large answer may say anything.
     const isStream = /event-stream/i.test(response.headers.get('content-type') ?? '')
     const counts = response.status >= 400 || whole || isStream
-    return classify(again, counts ? text : '', provider, clock.now())
+    return classify(again, counts ? text : '', provider, clock.wallNow())
   }
 
   /**
@@ -143,7 +143,7 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
     const error = engine.exhausted(reason.demand)
     if (onExhausted === 'respond') {
       exchange.exhausted = true
-      return { kind: 'answer', response: last ?? exhaustedResponse(error, clock.now()) }
+      return { kind: 'answer', response: last ?? exhaustedResponse(error, clock.wallNow()) }
     }
     if (last) error.response = makeWritable(last)
     throw error

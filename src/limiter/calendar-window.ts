@@ -3,27 +3,48 @@ import { type LimitShape, orMore, type WindowSettings } from './meter.js'
 import type { OpenBook } from './permit-book.js'
 import { WindowMeter } from './window-meter.js'
 
-/** `limit` for each calendar day or month, which ends at midnight in a time zone. */
+/** A window that is over, as long as the clock may be set back to it. */
+interface PastWindow {
+  readonly endsAt: number
+  readonly reservoir: number
+}
+
+/** A clock that was set back by less is one that was set a little more exactly, in milliseconds. */
+const ADJUSTMENT_MS = 1_000
+
+/**
+ * `limit` for each calendar day or month, which ends at midnight in a time zone.
+ *
+ * It goes by the system's clock, which may be wrong for a moment: where it is set back to the day before, that day's uses
+ * count again, together with those that were counted for the day that has not come yet.
+ */
 export class CalendarWindow extends WindowMeter<'day' | 'month'> {
   readonly #timeZone: string
+  readonly #wallNow: () => number
+  /** By the system's clock: the first moment that this window was seen at, and the end of it. */
+  #seenFrom: number
   #endsAt: number
+  #past: PastWindow | undefined
   #unconfirmed = 0
 
-  constructor(openBook: OpenBook, settings: WindowSettings<'day' | 'month'>, timeZone: string, now: number) {
+  /** @param wallNow - milliseconds since the epoch by the system's clock; every other time here is the monotonic clock's */
+  constructor(openBook: OpenBook, settings: WindowSettings<'day' | 'month'>, timeZone: string, wallNow: () => number) {
     super(settings, settings.limit, openBook({ reservoir: settings.limit, maxConcurrent: null }))
     this.#timeZone = timeZone
-    this.#endsAt = endOfCalendarWindow(now, settings.per, timeZone)
+    this.#wallNow = wallNow
+    this.#seenFrom = wallNow()
+    this.#endsAt = endOfCalendarWindow(this.#seenFrom, settings.per, timeZone)
   }
 
   availableAt(weight: number, now: number): number {
-    this.#refill(now)
+    this.#refill()
     if (this.book.reservoir >= weight) return now
     // Too small an allotment is no matter of time.
-    return orMore(weight <= this.allotted ? this.#endsAt : Number.POSITIVE_INFINITY, this, now)
+    return orMore(weight <= this.allotted ? this.#endIn(now) : Number.POSITIVE_INFINITY, this, now)
   }
 
   take(weight: number, now: number): void {
-    this.#refill(now)
+    this.#refill()
     this.book.admit(weight, now)
     this.#unconfirmed += weight
   }
@@ -34,10 +55,9 @@ export class CalendarWindow extends WindowMeter<'day' | 'month'> {
   }
 
   settle(reserved: number, actual: number, at: number, now: number): void {
-    const endsAt = this.#endsAt
-    this.#refill(now)
+    this.#refill()
     // Counted before midnight, it is no matter of today.
-    if (this.#endsAt !== endsAt || at >= endsAt) return
+    if (at < this.#begunIn(now)) return
     this.book.reservoir = Math.min(this.allotted, this.book.reservoir - (actual - reserved))
   }
 
@@ -48,12 +68,12 @@ export class CalendarWindow extends WindowMeter<'day' | 'month'> {
   }
 
   endsAt(now: number): number {
-    this.#refill(now)
-    return this.#endsAt
+    this.#refill()
+    return this.#endIn(now)
   }
 
-  remaining(now: number): number {
-    this.#refill(now)
+  remaining(): number {
+    this.#refill()
     return Math.max(0, this.book.reservoir) + this.elsewhere
   }
 
@@ -65,10 +85,38 @@ export class CalendarWindow extends WindowMeter<'day' | 'month'> {
     return { kind: 'calendar', unit: this.unit, units: this.limit, flow: 0, per: undefined }
   }
 
-  #refill(now: number): void {
-    if (now < this.#endsAt) return
-    this.#endsAt = endOfCalendarWindow(now, this.per, this.#timeZone)
+  #endIn(now: number): number {
+    return now + this.#endsAt - this.#wallNow()
+  }
+
+  /** A moment on the monotonic clock at which the window had begun. */
+  #begunIn(now: number): number {
+    return now + this.#seenFrom - this.#wallNow()
+  }
+
+  #refill(): void {
+    const wall = this.#wallNow()
+    if (wall >= this.#endsAt) this.#begin(wall)
+    else if (wall < this.#seenFrom - ADJUSTMENT_MS) this.#goBack(wall)
+  }
+
+  #begin(wall: number): void {
+    this.#past = { endsAt: this.#endsAt, reservoir: this.book.reservoir }
+    this.#seenFrom = this.#endsAt
+    this.#endsAt = endOfCalendarWindow(wall, this.per, this.#timeZone)
     // What left before midnight may be counted after it.
     this.book.reservoir = this.allotted - this.#unconfirmed
+  }
+
+  #goBack(wall: number): void {
+    const endsAt = endOfCalendarWindow(wall, this.per, this.#timeZone)
+    this.#seenFrom = wall
+    if (endsAt === this.#endsAt) return
+    if (this.#past?.endsAt === endsAt) {
+      const used = this.allotted - this.book.reservoir
+      this.book.reservoir = Math.min(this.book.reservoir, this.#past.reservoir - used)
+    }
+    this.#endsAt = endsAt
+    this.#past = undefined
   }
 }

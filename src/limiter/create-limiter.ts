@@ -36,19 +36,19 @@ export function createLimiter(
   lessons: Lessons,
   known = limits.length > 0,
 ): Limiter {
-  const declared = limits.map(limit => createMeter(limit, openBook, host.now()))
+  const declared = limits.map(limit => createMeter(limit, openBook, host))
   return new Limiter(declared, host, changed => new Learner(openBook, lessons, known, changed))
 }
 
-function createMeter(limit: ResolvedLimit, openBook: OpenBook, now: number): SharedMeter {
+function createMeter(limit: ResolvedLimit, openBook: OpenBook, host: LimiterHost): SharedMeter {
   switch (limit.kind) {
     case 'concurrency':
       return new Concurrency(openBook, limit.limit)
     case 'calendar':
-      return new CalendarWindow(openBook, limit, limit.timeZone, now)
+      return new CalendarWindow(openBook, limit, limit.timeZone, () => host.wallNow())
     case 'window':
       return limit.burst === undefined
         ? new SlidingWindow(openBook, limit)
-        : new TokenBucket(openBook, limit, limit.burst, now)
+        : new TokenBucket(openBook, limit, limit.burst, host.now())
   }
 }

@@ -39,6 +39,8 @@ const SLACK = { shortest: 3, usual: 250, longest: 500 }
 
 export interface LimiterHost {
   now(): number
+  /** Milliseconds since the epoch, by the system's clock: for calendars. */
+  wallNow(): number
   readonly transit: Transit
   /** See `departures`. */
   depart(departing: Departing): void

@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.js'
+import { type Clock, dateAt, thisMoment } from '../clock.js'
 import { formatDuration } from '../duration.js'
 import { type KeyCause, KeyPoolExhaustedError, KeypoolError } from '../errors.js'
 import type { Emit, KeyPoolEvents } from '../events.js'
@@ -8,6 +8,7 @@ import { Counters, type PoolStats } from '../insight/counters.js'
 import { diagnose } from '../insight/diagnose.js'
 import { Habits } from '../insight/habits.js'
 import { logLine } from '../insight/log.js'
+import type { KeySnapshot } from '../key-snapshot.js'
 import { Lessons } from '../learning/lessons.js'
 import { createLimiter } from '../limiter/create-limiter.js'
 import { departures } from '../limiter/departures.js'
@@ -90,11 +91,12 @@ export interface Beyond {
  */
 export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyond): Engine {
   const now = () => clock.now()
+  const moment = () => thisMoment(clock)
   const openBook = permitBooks()
   const transit = new Transit()
   const lessons = new Lessons()
   const depart = departures(clock, lag => transit.lagged(lag))
-  const counters = new Counters(now)
+  const counters = new Counters(moment)
   /** Whether it has been told that the pool is exhausted, since a key was last lent. */
   let toldExhausted = false
 
@@ -125,7 +127,7 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
   const blame = new Blame()
   const habits = new Habits()
   const keyring = new Keyring({
-    now,
+    ...{ now, moment },
     strategy: settings.strategy,
     expired: key => health.disable(key, 'expired'),
     closedUntil: (part, at) => gates.nextAt(part, at),
@@ -142,7 +144,7 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
     shortened: () => beyond?.().admit(),
   })
   const host: RecoveryHost = {
-    ...{ now, emit, changed: () => scheduler.serve() },
+    ...{ now, moment, emit, changed: () => scheduler.serve() },
     tell: (key, news) => membership?.tell(key, news),
   }
   const recovery = new Recovery(keyring, host)
@@ -155,6 +157,7 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
       openBook,
       {
         now,
+        wallNow: () => clock.wallNow(),
         depart,
         transit,
         changed() {
@@ -170,7 +173,7 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
   const authoriser = typeof settings.auth === 'function' ? undefined : createAuthoriser(settings.auth)
   const strip = authoriser?.strip ?? ((url: string) => url)
   const publicUrlOf = (url: string) => publicUrl(url, strip, text => registry.isValue(text))
-  const warnNear = nearExhaustion(emit, settings.alert, now)
+  const warnNear = nearExhaustion(emit, settings.alert, moment)
   const membership = settings.sharing?.join({
     ...{ clock, emit },
     purpose: settings.origins === '*' ? '*' : [...settings.origins].sort().join(' '),
@@ -197,7 +200,7 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
   const source = keySource(settings, registry, () => scheduler.serve())
 
   const pool: KeyPool = new KeyPool({
-    keys: () => [...keyring.values()].map(key => snapshotOf(key, now())),
+    keys: snapshots,
     add(input) {
       const { id } = registry.add(settings.keys.readOne(input))
       scheduler.serve()
@@ -217,14 +220,19 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
     stats,
     diagnose: () =>
       diagnose({
-        at: new Date(now()),
+        at: new Date(clock.wallNow()),
         stats: stats(),
-        keys: [...keyring.values()].map(key => snapshotOf(key, now())),
+        keys: snapshots(),
         habits: habits.read(now(), publicUrlOf),
         shared: [...blame.shared],
         unbelieved: blame.unbelieved,
       }),
   })
+
+  function snapshots(): KeySnapshot[] {
+    const here = moment()
+    return [...keyring.values()].map(key => snapshotOf(key, here))
+  }
 
   function stats(): PoolStats {
     let inFlight = 0
@@ -245,23 +253,25 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
 
   /** When the first key is back, as far as anyone knows: not when one of them is tried before that. */
   function firstBack(part: string, weigh: Weigh, closure: Closure | undefined): Date | null {
+    const here = moment()
     let first = Number.POSITIVE_INFINITY
     for (const key of keyring.values()) {
-      const { state, until } = conditionOf(key, now(), part, weigh)
+      const { state, until } = conditionOf(key, here, part, weigh)
       if (state === 'ready') first = 0
       else if (until) first = Math.min(first, until.getTime())
     }
-    const at = Math.max(first, closure?.until ?? 0)
+    const at = Math.max(first, closure ? dateAt(here, closure.until).getTime() : 0)
     return Number.isFinite(at) && at > 0 ? new Date(at) : null
   }
 
   function listCauses(part: string, weigh: Weigh, closure: Closure | undefined): KeyCause[] {
+    const here = moment()
     const causes: KeyCause[] = []
     for (const key of keyring.values()) {
       if (causes.length === LISTED) break
-      const { cause, until } = conditionOf(key, now(), part, weigh)
+      const { cause, until } = conditionOf(key, here, part, weigh)
       if (cause === null && closure)
-        causes.push({ keyId: key.id, cause: closure.cause, until: new Date(closure.until) })
+        causes.push({ keyId: key.id, cause: closure.cause, until: dateAt(here, closure.until) })
       else causes.push({ keyId: key.id, cause, until })
     }
     return causes
@@ -292,7 +302,7 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
     preview: previews({
       keyring,
       gates,
-      now,
+      moment,
       ahead: rank => scheduler.ahead(rank) + (rank === 0 ? 0 : (beyond?.().size ?? 0)),
     }),
     leased({ key, part }) {

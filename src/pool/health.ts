@@ -1,3 +1,4 @@
+import { dateAt } from '../clock.js'
 import type { LimitReading } from '../signals/limit-fields.js'
 import type { Scope } from '../signals/provider.js'
 import { LONGEST_WAIT } from '../signals/when.js'
@@ -155,7 +156,7 @@ export class Health {
     part: string | null,
   ): void {
     this.#host.emit('key-exhausted', () => ({
-      ...{ keyId: key.id, cause, until: until === undefined ? null : new Date(until) },
+      ...{ keyId: key.id, cause, until: until === undefined ? null : dateAt(this.#host.moment(), until) },
       ...{ scope: reachOf(key, scope, part), part, status },
     }))
   }
@@ -186,7 +187,12 @@ export class Health {
     key.lastCause = 'invalid-key'
     this.#keyring.settle(key)
     this.#host.tell(key, { kind: 'rejected', sentAt: lease.takenAt, status, since, failures, probeAt })
-    this.#host.emit('key-disabled', () => ({ keyId: key.id, cause: 'invalid-key', status, probeAt: new Date(probeAt) }))
+    this.#host.emit('key-disabled', () => ({
+      keyId: key.id,
+      cause: 'invalid-key',
+      status,
+      probeAt: dateAt(this.#host.moment(), probeAt),
+    }))
     this.#host.changed()
     return true
   }

@@ -1,3 +1,4 @@
+import { dateAt } from '../clock.js'
 import type { Keyring } from './keyring.js'
 import type { News } from './news.js'
 import type { PooledKey } from './pooled-key.js'
@@ -9,9 +10,9 @@ import type { Recovery, RecoveryHost } from './recovery.js'
 export class Hearsay {
   readonly #keyring: Keyring
   readonly #recovery: Recovery
-  readonly #host: Pick<RecoveryHost, 'now' | 'emit' | 'changed'>
+  readonly #host: Pick<RecoveryHost, 'now' | 'moment' | 'emit' | 'changed'>
 
-  constructor(keyring: Keyring, recovery: Recovery, host: Pick<RecoveryHost, 'now' | 'emit' | 'changed'>) {
+  constructor(keyring: Keyring, recovery: Recovery, host: Pick<RecoveryHost, 'now' | 'moment' | 'emit' | 'changed'>) {
     this.#keyring = keyring
     this.#recovery = recovery
     this.#host = host
@@ -71,7 +72,7 @@ export class Hearsay {
     for (const each of key.quota.keys) each.lastCause = cause
     this.#keyring.settleQuota(key.quota)
     this.#host.emit('key-exhausted', () => ({
-      ...{ keyId: key.id, cause, until: told ? new Date(until) : null, status, elsewhere: true },
+      ...{ keyId: key.id, cause, until: told ? dateAt(this.#host.moment(), until) : null, status, elsewhere: true },
       ...{ scope: reachOf(key, scope, part === '' ? null : part), part: part === '' ? null : part },
     }))
     this.#host.changed()
@@ -86,7 +87,13 @@ export class Hearsay {
     key.lastCause = 'invalid-key'
     this.#keyring.settle(key)
     this.#host.emit('key-disabled', () => ({
-      ...{ keyId: key.id, cause: 'invalid-key', status, probeAt: new Date(probeAt), elsewhere: true },
+      ...{
+        keyId: key.id,
+        cause: 'invalid-key',
+        status,
+        probeAt: dateAt(this.#host.moment(), probeAt),
+        elsewhere: true,
+      },
     }))
     this.#host.changed()
   }

@@ -1,3 +1,4 @@
+import type { Moment } from '../clock.js'
 import type { Weigh } from '../limiter/limiter.js'
 import type { Strategy, StrategyName } from '../options.js'
 import type { Demand } from './demand.js'
@@ -11,6 +12,7 @@ const LEAST: Weigh = () => 1
 
 export interface KeyringHost {
   now(): number
+  moment(): Moment
   readonly strategy: StrategyName | Strategy
   /** A key's `expiresAt` has passed. */
   expired(key: PooledKey): void
@@ -69,7 +71,7 @@ export class Keyring {
   add(key: PooledKey): void {
     this.#keys.set(key.id, key)
     if (!this.#tiers.some(tier => tier.priority === key.priority)) {
-      const selection = createSelection(this.#host.strategy, each => snapshotOf(each, this.#host.now()))
+      const selection = createSelection(this.#host.strategy, each => snapshotOf(each, this.#host.moment()))
       this.#tiers = [...this.#tiers, { priority: key.priority, selection }].sort((a, b) => b.priority - a.priority)
     }
     key.quota.keys.add(key)
@@ -143,7 +145,7 @@ export class Keyring {
   #isUsable(key: PooledKey, asked: Demand, now: number): boolean {
     return (
       key.place === 'ready' &&
-      now < key.expiresAt &&
+      !this.#hasExpired(key) &&
       this.#isOpenTo(key, asked, now) &&
       (asked.part === '' || this.#accepts(asked, key, now))
     )
@@ -165,7 +167,7 @@ export class Keyring {
     const demand = asked.part === '' ? asked : { ...asked, accepts: (key: PooledKey) => this.#accepts(asked, key, now) }
     if (demand.weight < this.#deferredFor) this.undefer()
     const preferred = demand.prefers === undefined ? undefined : this.#keys.get(demand.prefers)
-    if (preferred?.place === 'ready' && now < preferred.expiresAt && this.#isOpenTo(preferred, demand, now)) {
+    if (preferred?.place === 'ready' && !this.#hasExpired(preferred) && this.#isOpenTo(preferred, demand, now)) {
       this.#selection(preferred).taken(preferred)
       return preferred
     }
@@ -177,7 +179,7 @@ export class Keyring {
       for (;;) {
         const key = selection.next(demand)
         if (!key) break
-        if (now >= key.expiresAt) {
+        if (this.#hasExpired(key)) {
           this.#host.expired(key)
         } else if (key.quota.availableAt(demand.weigh, now) > now) {
           // Ready for a light request, not for this one.
@@ -248,7 +250,9 @@ export class Keyring {
     const at = quota.availableAt(weigh, now)
     if (at <= now) return 'ready'
     if (at === Number.POSITIVE_INFINITY) return 'held'
-    key.readyAt = at
+    // A key that will have expired before its turn is looked at when it expires: those who wait for it must be told.
+    const left = key.expiresAt === Number.POSITIVE_INFINITY ? key.expiresAt : key.expiresAt - this.#host.moment().wall
+    key.readyAt = Math.min(at, Math.max(now + 1, now + left))
     return 'timed'
   }
 
@@ -293,13 +297,16 @@ export class Keyring {
   }
 
   #lookAtDue(now: number): void {
-    for (let key = this.#timed.first; key && key.readyAt <= now; key = this.#timed.first) this.settle(key, LEAST, now)
+    for (let key = this.#timed.first; key && key.readyAt <= now; key = this.#timed.first) {
+      if (this.#hasExpired(key)) this.#host.expired(key)
+      else this.settle(key, LEAST, now)
+    }
   }
 
   #dueProbe(demand: Demand, now: number): PooledKey | undefined {
     const key = this.#probes.first
     if (!key || key.readyAt > now) return undefined
-    if (now >= key.expiresAt) {
+    if (this.#hasExpired(key)) {
       this.#host.expired(key)
       return this.#dueProbe(demand, now)
     }
@@ -324,6 +331,10 @@ export class Keyring {
       first = Math.min(first, Math.max(usableAt, key.quota.partAvailableAt(part, weigh, now)))
     }
     return Math.max(first, now + 1)
+  }
+
+  #hasExpired(key: PooledKey): boolean {
+    return key.expiresAt !== Number.POSITIVE_INFINITY && this.#host.moment().wall >= key.expiresAt
   }
 
   #selection(key: PooledKey): Selection {

@@ -1,3 +1,4 @@
+import { dateAt, type Moment } from '../clock.js'
 import type { Emit } from '../events.js'
 import type { Meter } from '../limiter/meter.js'
 import type { AlertSettings } from '../settings.js'
@@ -28,12 +29,12 @@ interface Watched {
 export function nearExhaustion(
   emit: Emit,
   alert: AlertSettings,
-  now: () => number,
+  moment: () => Moment,
 ): (key: PooledKey, part: string) => void {
   const watched = new WeakMap<Lane, Map<string, Watched>>()
 
   function watch(key: PooledKey, part: string | null, meter: Meter, remaining: number, state: Watched): void {
-    const at = now()
+    const at = moment().now
     const share = remaining / meter.limit
     const below = alert.remaining.filter(threshold => share <= threshold).length
     const isLower = below > state.crossed
@@ -55,7 +56,7 @@ export function nearExhaustion(
     emit('key-near-exhaustion', () => ({
       ...{ keyId: key.id, part, unit, remaining, limit: Math.round(limit), per: per ?? null },
       threshold: isLower ? alert.remaining[below - 1]! : null,
-      dryAt: dryAt === null ? null : new Date(dryAt),
+      dryAt: dryAt === null ? null : dateAt(moment(), dryAt),
     }))
   }
 
@@ -65,7 +66,7 @@ export function nearExhaustion(
       states = new Map()
       watched.set(lane, states)
     }
-    const at = now()
+    const at = moment().now
     lane.limiter.read(at).forEach(({ meter, remaining }, index) => {
       if (meter.unit === 'concurrency' || !Number.isFinite(meter.limit) || !isLong(meter, at)) return
       const name = `${index} ${meter.unit} ${meter.per}`

@@ -39,3 +39,14 @@ export type News =
   | { readonly kind: 'disabled'; readonly sentAt: number }
   /** The server took it again, or the program switched it on. */
   | { readonly kind: 'enabled'; readonly sentAt: number }
+
+const MOMENTS = ['sentAt', 'since', 'refusedAt', 'until', 'tryAt', 'probeAt']
+
+/** The same news by another clock. */
+export function atMoments(news: News, convert: (at: number) => number): News {
+  const entries = Object.entries(news).map(([name, value]) => [
+    name,
+    MOMENTS.includes(name) && typeof value === 'number' ? convert(value) : value,
+  ])
+  return Object.fromEntries(entries) as News
+}

@@ -1,4 +1,5 @@
 import type { CacheForecast } from '../cache/plan.js'
+import { dateAt, type Moment } from '../clock.js'
 import { formatDuration } from '../duration.js'
 import type { Explanation } from '../explanation.js'
 import type { Demand } from './demand.js'
@@ -12,7 +13,7 @@ type KeyPart = Explanation['keys'][number]
 export interface PreviewHost {
   readonly keyring: Keyring
   readonly gates: Gates
-  now(): number
+  moment(): Moment
   /** How many would stand before a request of this rank. */
   ahead(rank: 0 | 1 | 2): number
 }
@@ -21,13 +22,14 @@ export interface PreviewHost {
 const LISTED = 100
 
 /** Says which key a request would get, and when, without taking one. */
-export function previews({ keyring, gates, now, ahead }: PreviewHost) {
+export function previews({ keyring, gates, moment, ahead }: PreviewHost) {
   return (demand: Demand, cache: CacheForecast): Omit<Explanation, 'method' | 'url'> => {
-    const at = now()
+    const here = moment()
+    const at = here.now
     const closure = gates.closure(demand.part, at)
     const before = ahead(demand.rank)
     const part = demand.part === '' ? null : demand.part
-    const keys = [...keyring.values()].map(key => partOf(key, demand, at))
+    const keys = [...keyring.values()].map(key => partOf(key, demand, here))
     const common = { cache, part, ahead: before, keys: keys.slice(0, LISTED) }
     if (cache === 'fresh' || cache === 'stale') {
       return { ...common, outcome: 'from-cache', keyId: null, wait: 0, why: `The cache has an answer (${cache}).` }
@@ -52,7 +54,8 @@ export function previews({ keyring, gates, now, ahead }: PreviewHost) {
       return { ...common, outcome: 'send', keyId: shared.keyId, wait: 0, why }
     }
     const soonest = soonestOf(keys)
-    const opensAt = Math.max(closure?.until ?? at, next ? at : (soonest?.at ?? Number.POSITIVE_INFINITY))
+    const soonestAt = soonest ? at + soonest.date.getTime() - here.wall : Number.POSITIVE_INFINITY
+    const opensAt = Math.max(closure?.until ?? at, next ? at : soonestAt)
     const isHeld = !next && keys.some(({ why }) => why === HELD)
     const wait = Number.isFinite(opensAt) ? opensAt - at : null
     if (opensAt > demand.deadline && !isHeld) {
@@ -77,9 +80,10 @@ export function previews({ keyring, gates, now, ahead }: PreviewHost) {
 
 const HELD = 'is busy till a running request ends'
 
-function partOf(key: PooledKey, { accepts, weigh, part }: Demand, at: number): KeyPart {
+function partOf(key: PooledKey, { accepts, weigh, part }: Demand, moment: Moment): KeyPart {
+  const at = moment.now
   const keyId = key.id
-  const { state, cause, until } = conditionOf(key, at, part, weigh)
+  const { state, cause, until } = conditionOf(key, moment, part, weigh)
   if (state === 'disabled') return { keyId, usable: false, cause, until: null, why: `is disabled (${cause})` }
   if (accepts && !accepts(key))
     return { keyId, usable: false, cause: null, until: null, why: 'cannot serve such a request' }
@@ -88,14 +92,13 @@ function partOf(key: PooledKey, { accepts, weigh, part }: Demand, at: number): K
   if (opensAt <= at || state === 'ready') return { keyId, usable: true, cause: null, until: null, why: 'is ready' }
   if (opensAt === Number.POSITIVE_INFINITY) return { keyId, usable: false, cause, until: null, why: HELD }
   const why = state === 'cooling' ? `was refused (${cause})` : 'is at its limits'
-  return { keyId, usable: false, cause, until: until ?? new Date(opensAt), why }
+  return { keyId, usable: false, cause, until: until ?? dateAt(moment, opensAt), why }
 }
 
-function soonestOf(keys: readonly KeyPart[]): { readonly keyId: string; readonly at: number } | undefined {
-  let first: { keyId: string; at: number } | undefined
+function soonestOf(keys: readonly KeyPart[]): { readonly keyId: string; readonly date: Date } | undefined {
+  let first: { keyId: string; date: Date } | undefined
   for (const { keyId, until } of keys) {
-    const at = until?.getTime()
-    if (at !== undefined && (!first || at < first.at)) first = { keyId, at }
+    if (until && (!first || until < first.date)) first = { keyId, date: until }
   }
   return first
 }

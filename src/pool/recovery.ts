@@ -1,3 +1,4 @@
+import type { Moment } from '../clock.js'
 import type { Cause, Emit } from '../events.js'
 import type { Keyring } from './keyring.js'
 import type { News } from './news.js'
@@ -6,6 +7,7 @@ import { type Lane, OPEN } from './quota.js'
 
 export interface RecoveryHost {
   now(): number
+  moment(): Moment
   readonly emit: Emit
   /** A key may have become usable, or waiting may have become hopeless. */
   changed(): void

@@ -1,3 +1,4 @@
+import { dateAt, type Moment } from '../clock.js'
 import type { KeySnapshot, LimitSnapshot } from '../key-snapshot.js'
 import type { Weigh } from '../limiter/limiter.js'
 import type { PooledKey } from './pooled-key.js'
@@ -5,20 +6,20 @@ import type { Lane } from './quota.js'
 
 const ONE = () => 1
 
-export function snapshotOf(key: PooledKey, now: number): KeySnapshot {
+export function snapshotOf(key: PooledKey, moment: Moment): KeySnapshot {
   const { quota } = key
-  const limits = limitsOf(quota, now)
+  const limits = limitsOf(quota, moment.now)
   const counts = limits.filter(limit => limit.unit === 'requests').map(limit => limit.remaining)
   return {
     id: key.id,
-    ...conditionOf(key, now),
+    ...conditionOf(key, moment),
     lastCause: key.lastCause ?? null,
     limits,
     remaining: counts.length > 0 ? Math.min(...counts) : null,
     parts: [...quota.parts].map(([name, lane]) => ({
       name,
-      ...conditionOf(key, now, name),
-      limits: limitsOf(lane, now),
+      ...conditionOf(key, moment, name),
+      limits: limitsOf(lane, moment.now),
     })),
     inFlight: key.inFlight,
     group: quota.group ?? null,
@@ -44,7 +45,7 @@ function limitsOf(lane: Lane, now: number): LimitSnapshot[] {
 /** State, cause and time of return, the standing first: a disabled key's cooldown is beside the point. */
 export function conditionOf(
   key: PooledKey,
-  now: number,
+  moment: Moment,
   part = '',
   weigh: Weigh = ONE,
 ): Pick<KeySnapshot, 'state' | 'cause' | 'until'> {
@@ -60,17 +61,19 @@ export function conditionOf(
     case 'enabled':
       break
   }
-  if (now >= key.expiresAt) return { state: 'disabled', cause: 'expired', until: null }
-  const whole = conditionOfLane(quota, now, weigh)
+  if (moment.wall >= key.expiresAt) return { state: 'disabled', cause: 'expired', until: null }
+  const whole = conditionOfLane(quota, moment, weigh)
   const lane = whole.state === 'ready' ? quota.parts.get(part) : undefined
-  return lane ? conditionOfLane(lane, now, weigh) : whole
+  return lane ? conditionOfLane(lane, moment, weigh) : whole
 }
 
-function conditionOfLane(lane: Lane, now: number, weigh: Weigh): Pick<KeySnapshot, 'state' | 'cause' | 'until'> {
+function conditionOfLane(lane: Lane, moment: Moment, weigh: Weigh): Pick<KeySnapshot, 'state' | 'cause' | 'until'> {
+  const { now } = moment
   const { cooldown } = lane
   switch (cooldown.state) {
     case 'cooling':
-      if (cooldown.until > now) return { state: 'cooling', cause: cooldown.cause, until: new Date(cooldown.until) }
+      if (cooldown.until > now)
+        return { state: 'cooling', cause: cooldown.cause, until: dateAt(moment, cooldown.until) }
       break
     case 'half-open':
       if (cooldown.single && lane.probing) return { state: 'probing', cause: cooldown.cause, until: null }
@@ -80,5 +83,5 @@ function conditionOfLane(lane: Lane, now: number, weigh: Weigh): Pick<KeySnapsho
   }
   const at = lane.limiter.availableAt(weigh, now)
   if (at <= now || lane.limiter.mayAskOthers(now)) return { state: 'ready', cause: null, until: null }
-  return { state: 'busy', cause: null, until: Number.isFinite(at) ? new Date(at) : null }
+  return { state: 'busy', cause: null, until: Number.isFinite(at) ? dateAt(moment, at) : null }
 }

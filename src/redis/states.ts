@@ -1,4 +1,4 @@
-import type { News } from '../pool/news.js'
+import { atMoments, type News } from '../pool/news.js'
 import type { PooledKey } from '../pool/pooled-key.js'
 import type { Lane } from '../pool/quota.js'
 import type { SharedPool } from '../sharing.js'
@@ -77,7 +77,7 @@ export class States {
     const { names, link, me } = this.#options
     const field = fieldOf(names, key, news)
     this.#probes.delete(field)
-    const text = JSON.stringify(inTime(news, at => link.toRedis(at)))
+    const text = JSON.stringify(atMoments(news, at => link.toRedis(at)))
     const keys = [names.states, names.probe(field)]
     link
       .within(link.run(TELL, keys, [field, text, me, link.channel, String(KEPT)]))
@@ -116,7 +116,7 @@ export class States {
     if (!key || key.standing.state === 'removed') return
     pool.hear(
       key,
-      inTime(JSON.parse(text) as News, at => link.toLocal(at)),
+      atMoments(JSON.parse(text) as News, at => link.toLocal(at)),
     )
   }
 
@@ -160,15 +160,4 @@ function fieldOf(names: Names, key: PooledKey, news: News): string {
     case 'enabled':
       return names.key(key)
   }
-}
-
-const MOMENTS = ['sentAt', 'since', 'refusedAt', 'until', 'tryAt', 'probeAt']
-
-/** The same, by another clock. */
-function inTime(news: News, convert: (at: number) => number): News {
-  const entries = Object.entries(news).map(([name, value]) => [
-    name,
-    MOMENTS.includes(name) && typeof value === 'number' ? convert(value) : value,
-  ])
-  return Object.fromEntries(entries) as News
 }

@@ -82,7 +82,7 @@ describe('who is to blame', () => {
     for (let index = 0; index < 5; index++) expect((await fetch(ORIGIN)).status).toBe(401)
     expect(fetch.pool.keys().filter(({ state }) => state === 'disabled').length).toBeLessThanOrEqual(1)
     isDown = false
-    vi.setSystemTime(Date.now() + 2_000)
+    await vi.advanceTimersByTimeAsync(2_000)
     for (const _ of KEYS) expect((await fetch(ORIGIN)).status).toBe(200)
     expect(fetch.pool.keys().map(({ state }) => state)).not.toContain('disabled')
     expect(events.of('key-recovered')).toHaveLength(events.of('key-disabled').length)
@@ -96,7 +96,7 @@ describe('who is to blame', () => {
     const statuses: number[] = []
     for (let index = 0; index < 30; index++) {
       statuses.push((await fetch(ORIGIN)).status)
-      vi.setSystemTime(Date.now() + 100)
+      await vi.advanceTimersByTimeAsync(100)
     }
     expect(statuses.filter(status => status === 401).length).toBeLessThanOrEqual(1)
     expect(fetch.pool.keys().map(({ state }) => state)).toEqual(['disabled', 'disabled', 'ready', 'ready', 'ready'])

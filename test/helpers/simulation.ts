@@ -32,6 +32,7 @@ export function simulate(options: SimulationOptions) {
   const lessons = new Lessons()
   const host = {
     now: () => time.now,
+    wallNow: () => time.now,
     transit: new Transit(),
     depart: (departing: { departed(at: number): void }) => departing.departed(time.now),
     changed() {},

@@ -14,6 +14,7 @@ function world(limits: ResolvedLimit[]) {
     permitBooks(),
     {
       now: () => time.now,
+      wallNow: () => time.now,
       transit: new Transit(),
       depart: departing => departing.departed(time.now),
       changed() {},

@@ -49,16 +49,16 @@ describe('a cooldown', () => {
       )
     expect(await call()).toBe('exhausted')
     for (let minute = 0; minute < 4; minute++) {
-      vi.setSystemTime(Date.now() + 60_000)
+      await vi.advanceTimersByTimeAsync(60_000)
       expect(await call()).toBe('exhausted')
     }
     expect(sent).toBe(1)
-    vi.setSystemTime(Date.now() + 61_000)
+    await vi.advanceTimersByTimeAsync(61_000)
     expect(await Promise.all([call(), call(), call()])).toEqual(['exhausted', 'exhausted', 'exhausted'])
     expect(sent).toBe(2)
     expect(fetch.pool.keys()[0]!.until!.getTime() - Date.now()).toBeGreaterThan(80_000_000)
     isOut = false
-    vi.setSystemTime(Date.now() + 601_000)
+    await vi.advanceTimersByTimeAsync(601_000)
     expect(await call()).toBe(200)
     expect(events.of('key-recovered')).toMatchObject([{ keyId: 'key-1', cause: 'rate-limit' }])
     expect(await call()).toBe(200)

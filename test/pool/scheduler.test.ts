@@ -17,6 +17,7 @@ function restlessClock(readingsEach: number) {
   const clock: Clock = {
     ...systemClock(),
     now,
+    wallNow: now,
     schedule(callback, delay) {
       const timer = { at: now() + delay, callback }
       timers.add(timer)

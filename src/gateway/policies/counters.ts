@@ -1,3 +1,4 @@
+import { type Clock, dateAt, thisMoment } from '../../clock.js'
 import { CalendarWindow } from '../../limiter/calendar-window.js'
 import { Concurrency } from '../../limiter/concurrency.js'
 import type { SharedMeter } from '../../limiter/meter.js'
@@ -36,18 +37,21 @@ const MOST = 10_000
 /** Counts by whom it is counted for. */
 export class Tallies {
   readonly #limits: TallyLimits
+  readonly #clock: Pick<Clock, 'now' | 'wallNow'>
   readonly #openBook = permitBooks()
   readonly #tallies = new Map<string, Tally>()
 
-  constructor(limits: TallyLimits) {
+  /** @param clock - `now` of every call is read from it */
+  constructor(limits: TallyLimits, clock: Pick<Clock, 'now' | 'wallNow'>) {
     this.#limits = limits
+    this.#clock = clock
   }
 
   of(name: string, now: number): Tally {
     let tally = this.#tallies.get(name)
     if (!tally) {
       if (this.#tallies.size >= MOST) this.#forget(now)
-      tally = { meters: this.#meters(now), usedAt: now }
+      tally = { meters: this.#meters(), usedAt: now }
       this.#tallies.set(name, tally)
     }
     tally.usedAt = now
@@ -55,24 +59,28 @@ export class Tallies {
   }
 
   /** What was used of calendar windows that have not ended, by whom, for a restart. */
-  read(now: number): KeptTallies {
+  read(): KeptTallies {
+    const here = thisMoment(this.#clock)
+    const { now } = here
     const kept: Record<string, { used: Record<string, number>; until: number }> = {}
     for (const [name, { meters }] of this.#tallies) {
-      const until = Math.min(...meters.map(meter => meter.endsAt?.(now) ?? Number.POSITIVE_INFINITY))
+      const endsAt = Math.min(...meters.map(meter => meter.endsAt?.(now) ?? Number.POSITIVE_INFINITY))
       const used = Object.fromEntries(meters.map(meter => [meter.unit, meter.inUse(now)]))
-      if (Number.isFinite(until) && Object.values(used).some(each => each > 0)) kept[name] = { used, until }
+      if (!Number.isFinite(endsAt) || !Object.values(used).some(each => each > 0)) continue
+      kept[name] = { used, until: dateAt(here, endsAt).getTime() }
     }
     return kept
   }
 
-  restore(kept: KeptTallies, now: number): void {
+  restore(kept: KeptTallies): void {
+    const { now, wall } = thisMoment(this.#clock)
     for (const [name, { used, until }] of Object.entries(kept)) {
-      if (until <= now) continue
+      if (until <= wall) continue
       for (const meter of this.of(name, now).meters) spend(meter, used[meter.unit] ?? 0, now)
     }
   }
 
-  #meters(now: number): SharedMeter[] {
+  #meters(): SharedMeter[] {
     const { requests, tokens, concurrency, per, timeZone = 'UTC' } = this.#limits
     const meters: SharedMeter[] = []
     for (const [unit, limit] of [
@@ -84,7 +92,7 @@ export class Tallies {
       meters.push(
         typeof per === 'number'
           ? new SlidingWindow(this.#openBook, { ...settings, per })
-          : new CalendarWindow(this.#openBook, { ...settings, per }, timeZone, now),
+          : new CalendarWindow(this.#openBook, { ...settings, per }, timeZone, () => this.#clock.wallNow()),
       )
     }
     if (concurrency !== undefined) meters.push(new Concurrency(this.#openBook, concurrency))

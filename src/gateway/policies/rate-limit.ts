@@ -1,3 +1,4 @@
+import { systemClock } from '../../clock.js'
 import type { SharedMeter } from '../../limiter/meter.js'
 import type { Problem } from '../problem.js'
 import { spend, Tallies, type TallyLimits } from './counters.js'
@@ -15,10 +16,11 @@ export function rateLimit(
   limits: TallyLimits & { readonly by: 'caller' | 'address' | 'route' | 'all' },
   kind: 'rate-limit' | 'budget',
 ): Policy & { readonly tallies: Tallies } {
-  const tallies = new Tallies(limits)
+  const clock = systemClock()
+  const tallies = new Tallies(limits, clock)
 
   function check(visit: Visit): Problem | undefined {
-    const now = Date.now()
+    const now = clock.now()
     const { meters } = tallies.of(counted(limits.by, visit), now)
     const weights = meters.map(({ unit }) => (unit === 'tokens' ? 0 : 1))
     let opensAt = now
@@ -37,7 +39,7 @@ export function rateLimit(
     })
     tell(visit, name, meters, now)
     visit.ended.push(tokens => {
-      const at = Date.now()
+      const at = clock.now()
       meters.forEach((meter, index) => {
         meter.end(weights[index]!)
         if (meter.unit !== 'tokens' || !tokens) return

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import type { Sharing } from 'fetch-keypool'
+import { dateAt, type Moment, momentOf, thisMoment } from '../../clock.js'
 import type { Finding } from '../../learning/hidden-limit.js'
 import type { SharedMeter } from '../../limiter/meter.js'
-import type { News } from '../../pool/news.js'
+import { atMoments, type News } from '../../pool/news.js'
 import type { KeyQuota, PooledKey } from '../../pool/pooled-key.js'
 import type { SharedPool } from '../../sharing.js'
 
@@ -47,7 +48,7 @@ export class StateBook {
 
   /** Everything, brought up to date. */
   read(): StateData {
-    for (const { pool, quotas } of this.#open) for (const quota of quotas) this.#note(quota, pool.clock.now())
+    for (const { pool, quotas } of this.#open) for (const quota of quotas) this.#note(quota, thisMoment(pool.clock))
     const now = Date.now()
     this.#data = Object.fromEntries(Object.entries(this.#data).filter(([, { at }]) => now - at < KEPT))
     return this.#data
@@ -81,13 +82,14 @@ export class StateBook {
       waiting() {},
       tell: (key: PooledKey, news: News) => {
         const isOfKey = news.kind === 'rejected' || news.kind === 'disabled' || news.kind === 'enabled'
-        const kept = this.#keptOf(this.#names.get(key) ?? nameOf(route, key), pool.clock.now())
-        kept.news[isOfKey ? 'key' : `part ${news.part}`] = news
+        const here = thisMoment(pool.clock)
+        const kept = this.#keptOf(this.#names.get(key) ?? nameOf(route, key), here.wall)
+        kept.news[isOfKey ? 'key' : `part ${news.part}`] = atMoments(news, at => dateAt(here, at).getTime())
         this.#changed()
       },
       cacheStore: () => undefined,
       close: async () => {
-        for (const quota of quotas) this.#note(quota, pool.clock.now())
+        for (const quota of quotas) this.#note(quota, thisMoment(pool.clock))
         this.#open.delete(entry)
         this.#changed()
       },
@@ -100,13 +102,15 @@ export class StateBook {
     return this.#data[name]
   }
 
-  #note(quota: KeyQuota, now: number): void {
+  #note(quota: KeyQuota, here: Moment): void {
+    const { now } = here
     const name = this.#names.get(quota)
     if (name === undefined) return
-    const kept = this.#keptOf(name, now)
+    const kept = this.#keptOf(name, here.wall)
     kept.finding = quota.limiter.finding
     for (const meter of quota.limiter.declared) {
-      const until = endOf(meter, now)
+      const endsAt = endOf(meter, now)
+      const until = endsAt && dateAt(here, endsAt).getTime()
       if (until !== undefined) kept.used[shapeOf(meter)] = { units: meter.inUse(now), until }
     }
   }
@@ -114,11 +118,16 @@ export class StateBook {
   #restore(pool: SharedPool, key: PooledKey, name: string): void {
     const kept = this.#data[name]
     if (!kept) return
-    const now = pool.clock.now()
-    for (const news of Object.values(kept.news)) pool.hear(key, news)
+    const here = thisMoment(pool.clock)
+    const { now } = here
+    for (const news of Object.values(kept.news))
+      pool.hear(
+        key,
+        atMoments(news, at => momentOf(here, at)),
+      )
     for (const meter of key.quota.limiter.declared) {
       const used = kept.used[shapeOf(meter)]
-      if (!used || used.until <= now || used.units <= 0) continue
+      if (!used || used.until <= here.wall || used.units <= 0) continue
       meter.confirm(0, now)
       meter.settle?.(0, used.units, now, now)
     }
