@@ -29,13 +29,13 @@ export function composeLayers(
   urls: Routes,
   background: CacheLayerOptions['background'],
 ) {
-  const { auth, provider, maxWait, onExhausted } = settings
+  const { auth, provider, maxWait, patience, onExhausted } = settings
   const now = () => clock.now()
   const { authoriser, strip } = engine
   const urlOf = (call: Pick<Call, 'url'>) => engine.publicUrlOf(call.url)
   const { demandFor } = demands({ engine, settings, now, urlOf })
 
-  const cleanUrl = (url: string, key: PooledKey) => urls.withoutKey(strip(url), key)
+  const cleanUrl = (url: string, lease: Pick<PooledKey, 'secret'>) => urls.withoutKey(strip(url), lease)
   const headers = Object.entries(provider?.headers ?? {})
   const sender = transport({ fetch, clock, auth, authoriser, cleanUrl, headers, timeout: settings.timeout.attempt })
   const attempt = followRedirects({
@@ -46,19 +46,19 @@ export function composeLayers(
     async renew(exchange, lease) {
       const { key } = lease
       lease.end()
-      const demand = demandFor(exchange, maxWait - exchange.waited)
+      const demand = demandFor(exchange, patience - exchange.waited)
       return countingWait(exchange, clock, () =>
         engine.scheduler.acquire({ ...demand, group: `only ${key.id}`, accepts: each => each === key }),
       )
     },
   })(sender)
   const watchBody = bodyWatcher(clock)
-  const scheduled = schedule({ engine, clock, onExhausted, watchBody, provider, maxWait, urlOf, demandOf: demandFor })(
+  const scheduled = schedule({ engine, clock, onExhausted, watchBody, provider, patience, urlOf, demandOf: demandFor })(
     attempt,
   )
   const retried = retry({ engine, clock, retry: settings.retry, maxWait, urlOf })(scheduled)
   const explainUncached = (exchange: Exchange, cache: CacheForecast) =>
-    engine.preview(demandFor(exchange, maxWait), cache)
+    engine.preview(demandFor(exchange, patience), cache)
   if (!settings.cache) {
     return { send: retried, urlOf, explainPooled: async (exchange: Exchange) => explainUncached(exchange, 'off') }
   }

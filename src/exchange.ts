@@ -11,6 +11,8 @@ export interface Exchange {
   readonly startedAt: number
   /** Milliseconds spent waiting for keys. */
   waited: number
+  /** Whether it waits for a key now, or was waiting for one when it failed. */
+  isWaiting: boolean
   /** How many times it was sent. */
   attempts: number
   keyId: string | null
@@ -46,6 +48,7 @@ export function newExchange(call: Call, signal: AbortSignal | undefined, started
     signal,
     startedAt,
     waited: 0,
+    isWaiting: false,
     attempts: 0,
     keyId: null,
     fromCache: false,

@@ -35,13 +35,16 @@ export interface Options {
   auth?: Auth | undefined
   /** The limits of each key; several at once are an array, and all of them hold. A key's own `limits` replace them. @default none */
   limits?: Limit | readonly Limit[] | undefined
-  /** Which of the usable keys serves a request. @default 'least-loaded' */
+  /** Which of the usable keys serves a request. @default 'weighted' if some key has a `weight`, else 'least-loaded' */
   strategy?: StrategyName | Strategy | undefined
   /** How often a transient failure is tried again, or how in detail; `false`: never. Going on with another key is no retry. @default 2 */
   retry?: number | RetryOptions | false | undefined
   /** The cache (RFC 9111, private): off, on, or on with options. @default true */
   cache?: boolean | CacheOptions | undefined
-  /** The longest that a request waits for a key, all its waits together. @default '60s' */
+  /**
+   * The longest that a request waits for a key, all its waits together.
+   * @default '60s', or a little more than the longest declared window of up to ten minutes, if that is longer
+   */
   maxWait?: Duration | undefined
   /**
    * What a call gets when no key became usable in time: a `KeyPoolExhaustedError`, or a 429 response with
@@ -109,7 +112,7 @@ export interface KeyOptions {
   id?: string | undefined
   /** Keys of one group share one quota: one set of limits, one cooldown. */
   group?: string | undefined
-  /** Its share under the `weighted` strategy, relative to the others. @default 1 */
+  /** Its share of the requests, relative to the others, under the `weighted` strategy. @default 1 */
   weight?: number | undefined
   /** Keys of a higher priority are used before those of a lower. @default 0 */
   priority?: number | undefined

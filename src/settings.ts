@@ -23,10 +23,13 @@ export interface Settings {
   readonly provider: Provider | undefined
   /** What requests share a limit of a key. */
   readonly scope: LimitedBy
-  readonly strategy: StrategyName | Strategy
+  /** `undefined`: `'weighted'` where some key has a weight, else `'least-loaded'`. */
+  readonly strategy: StrategyName | Strategy | undefined
   readonly retry: RetrySettings | undefined
   readonly cache: CacheSettings | undefined
   readonly maxWait: number
+  /** `maxWait`, and a little more: a request that waits as long as a window needs that much longer to be sure of its end. */
+  readonly patience: number
   readonly onExhausted: 'throw' | 'respond'
   readonly timeout: { readonly attempt: number | undefined; readonly total: number | undefined }
   readonly keys: KeySource
@@ -74,7 +77,8 @@ export interface KeySettings {
   readonly secret: Secret
   readonly id: string | undefined
   readonly group: string | undefined
-  readonly weight: number
+  /** `undefined`: not given, and 1. */
+  readonly weight: number | undefined
   readonly priority: number
   /** Its own, or else the pool's. */
   readonly limits: readonly ResolvedLimit[]
@@ -135,7 +139,8 @@ export function resolveOptions(options: Options): Settings {
   }
   const origins = listed === '*' ? '*' : new Set(listed)
   const firstOrigin = listed === '*' ? undefined : listed[0]
-  const keys = keySource(given.keys, { auth, limits: resolveLimits(given.limits ?? []), firstOrigin })
+  const limitsOfPool = resolveLimits(given.limits ?? [])
+  const keys = keySource(given.keys, { auth, limits: limitsOfPool, firstOrigin })
   const timeout = typeof given.timeout === 'object' ? given.timeout : { total: given.timeout }
   return {
     origins,
@@ -143,10 +148,10 @@ export function resolveOptions(options: Options): Settings {
     auth,
     provider,
     scope,
-    strategy: given.strategy ?? 'least-loaded',
+    strategy: given.strategy,
     retry: resolveRetry(given.retry ?? 2),
     cache: resolveCache(given.cache ?? true),
-    maxWait: given.maxWait ?? 60_000,
+    ...waitsFor(given.maxWait, [...limitsOfPool, ...keys.list.flatMap(key => key.limits)]),
     onExhausted: given.onExhausted ?? 'throw',
     timeout: { attempt: timeout.attempt, total: timeout.total },
     keys,
@@ -159,6 +164,18 @@ export function resolveOptions(options: Options): Settings {
     logger: given.logger,
     sharing: given.sharing,
   }
+}
+
+const DEFAULT_MAX_WAIT_MS = 60_000
+/** A longer window is not waited for unless the user says so. */
+const MAX_WINDOW_MS = 600_000
+
+/** How long requests wait for a key. By default they can wait for the longest window that is declared, up to a bound. */
+function waitsFor(given: number | undefined, limits: readonly ResolvedLimit[]): Pick<Settings, 'maxWait' | 'patience'> {
+  const windows = limits.flatMap(limit => (limit.kind === 'window' && limit.per <= MAX_WINDOW_MS ? [limit.per] : []))
+  const longest = Math.max(0, ...windows)
+  const maxWait = given ?? Math.max(DEFAULT_MAX_WAIT_MS, longest + Math.min(5_000, longest / 20))
+  return { maxWait, patience: maxWait + Math.min(250, maxWait / 20) }
 }
 
 function resolveRetry(
@@ -245,14 +262,7 @@ type CheckedKey = Omit<Exclude<KeyInput, string>, 'limits'> & { limits?: Limit[]
 
 function readKey(key: CheckedKey, at: string, { auth, limits, firstOrigin }: KeyContext): KeySettings {
   const { value } = key
-  if (value === '') throw new InvalidOptionError(`${at}.value`, 'a key: a string that is not empty', 'an empty string')
-  if (auth === 'bearer' || (typeof auth === 'object' && 'header' in auth)) {
-    if (UNSENDABLE.test(value) || value.trim() !== value) {
-      const expected =
-        'a key that a header can carry: no line breaks, no spaces around it, no characters beyond Latin-1'
-      throw new InvalidOptionError(`${at}.value`, expected, 'one that a header cannot carry (a line break at its end?)')
-    }
-  }
+  refuseOddKey(value, at, auth)
   for (const [name, text] of [
     ['id', key.id],
     ['group', key.group],
@@ -283,13 +293,55 @@ function readKey(key: CheckedKey, at: string, { auth, limits, firstOrigin }: Key
     secret: new Secret(value),
     id: key.id,
     group: key.group,
-    weight: key.weight ?? 1,
+    weight: key.weight,
     priority: key.priority ?? 0,
     limits: key.limits ? resolveLimits(key.limits) : limits,
     expiresAt: key.expiresAt?.getTime() ?? Number.POSITIVE_INFINITY,
     baseUrl: key.baseUrl === undefined ? undefined : new URL(key.baseUrl),
     tags: [...(key.tags ?? [])],
   }
+}
+
+/** What a variable that was never set, or that is no text, becomes where it is put into one. */
+const NO_KEY = /^(?:undefined|null|NaN|true|false|\[object .*\])$/
+/** The name of an authentication scheme (RFC 9110 section 11.1) before a key, as in `Bearer sk-…`. */
+const SCHEME = /^(?:bearer|basic|token|key|apikey|api-key)\s/i
+
+/** Refuses what can't be meant as a key, and says what it is without quoting it. */
+function refuseOddKey(value: string, at: string, auth: Auth): void {
+  const refuse = (expected: string, received: string): never => {
+    throw new InvalidOptionError(`${at}.value`, expected, received)
+  }
+  if (value === '') refuse('a key: a string that is not empty', 'an empty string')
+  if (NO_KEY.test(value)) {
+    refuse('a key', `the text '${value}' (from a variable that is not set, or that is no text?)`)
+  }
+  if (value.trim() === '') refuse('a key: a string that is not empty', 'nothing but spaces')
+  if (value.trim() !== value) {
+    const what = /[\r\n]/.test(value) ? 'a line break' : 'a space'
+    refuse('a key without spaces or line breaks around it, which a header can carry', `one with ${what} around it`)
+  }
+  if (typeof auth === 'function') return
+  const isHeader = auth === 'bearer' || 'header' in auth
+  if (isHeader && UNSENDABLE.test(value)) {
+    refuse(
+      'a key that a header can carry: no line breaks, no characters beyond Latin-1',
+      'one that a header cannot carry',
+    )
+  }
+  const format = auth === 'bearer' ? 'Bearer {key}' : 'header' in auth ? (auth.format ?? '{key}') : undefined
+  const before = format?.slice(0, format.indexOf('{key}')) ?? ''
+  // Where the format brings no scheme of its own, the key may well bring one: the header is the user's.
+  if (!(isHeader && before === '') && SCHEME.test(value)) {
+    refuse('the key alone, without the scheme before it', `one that begins with '${value.split(/\s/, 1)[0]} '`)
+  }
+  if (before.trim() !== '' && value.toLowerCase().startsWith(before.toLowerCase())) {
+    refuse(
+      `the key alone, as 'auth' puts '${before.trim()}' before it`,
+      `one that begins with '${before.trim()}' already`,
+    )
+  }
+  if (auth === 'bearer' && /\s/.test(value)) refuse('a key without spaces in it', 'one with a space in it')
 }
 
 function refuseTwins(keys: readonly KeySettings[]): void {

@@ -87,7 +87,8 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
       if (body) await body
       const response = await send(exchange)
       engine.counters.answered++
-      if (exchange.keyId !== null) engine.counters.waited(exchange.keyId, exchange.waited)
+      if (exchange.exhausted) engine.counters.waitedInVain(exchange.waited)
+      else if (exchange.keyId !== null) engine.counters.waited(exchange.keyId, exchange.waited)
       tell(exchange, response.status, null)
       return response
     } catch (error) {
@@ -110,6 +111,7 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
       cancelBody(call.body, error)
       const exchange = newExchange(call, call.signal, since)
       exchange.waited = clock.now() - since
+      exchange.isWaiting = true
       failed(exchange, error)
       ended()
       throw error
@@ -124,12 +126,13 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
 
   function failed(exchange: Exchange, error: unknown): void {
     engine.counters.failed++
+    if (exchange.isWaiting) engine.counters.waitedInVain(exchange.waited)
     tell(exchange, null, error)
   }
 
   const overflow: Overflow = new Overflow({
     clock,
-    maxWait: settings.maxWait,
+    maxWait: settings.patience,
     inLine: () => engine.scheduler.waiting,
   })
 

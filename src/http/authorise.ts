@@ -23,14 +23,14 @@ export interface Authoriser {
 /** A function of the user's own is not among these: it gets a request to change, see `transport`. */
 export function createAuthoriser(auth: Exclude<Auth, (...args: never) => unknown>): Authoriser {
   if (auth === 'bearer') return headerAuthoriser('authorization', 'Bearer {key}')
-  if ('header' in auth) return headerAuthoriser(auth.header.toLowerCase(), auth.format ?? '{key}')
+  if ('header' in auth) return headerAuthoriser(auth.header, auth.format ?? '{key}')
   return 'path' in auth ? pathAuthoriser(([] as string[]).concat(auth.path)) : queryAuthoriser(auth.query)
 }
 
 function headerAuthoriser(header: string, format: string): Authoriser {
   const [before, ...after] = format.split('{key}')
   return {
-    safeWithNativeRedirects: header === 'authorization',
+    safeWithNativeRedirects: header.toLowerCase() === 'authorization',
     authorise({ headers }, key) {
       const value = key.reveal()
       headers.set(header, before + value + after.join(value))

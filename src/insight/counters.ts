@@ -18,6 +18,8 @@ export interface PoolStats {
   /** Calls that were answered, and calls that were rejected. */
   readonly answered: number
   readonly failed: number
+  /** Calls that found no key within `maxWait`, or whose callers gave up waiting for one. */
+  readonly turnedAway: number
   /** Refusals by cause. */
   readonly refusals: Readonly<Record<Cause, number>>
   /** Bytes of answers, by their `Content-Length`. */
@@ -28,7 +30,7 @@ export interface PoolStats {
   readonly waiting: number
   /** Attempts on their way now. */
   readonly inFlight: number
-  /** How long calls have waited for keys lately (the last five to ten minutes), in milliseconds. */
+  /** How long calls have waited for keys lately (the last five to ten minutes), also in vain, in milliseconds. */
   readonly waits: Percentiles
   /** How long attempts took to be answered lately, in milliseconds. */
   readonly latency: Percentiles
@@ -82,6 +84,7 @@ export class Counters {
   retries = 0
   answered = 0
   failed = 0
+  turnedAway = 0
   bytes = 0
   tokens = 0
   readonly refusals: Record<Cause, number> = {
@@ -121,6 +124,14 @@ export class Counters {
     const now = this.#moment().now
     this.waits.add(milliseconds, now)
     this.key(keyId).waits.add(milliseconds, now)
+  }
+
+  /** A call has waited so long and got no key. */
+  waitedInVain(milliseconds: number): void {
+    const { now } = this.#moment()
+    this.turnedAway++
+    this.waits.add(milliseconds, now)
+    this.series.add('turnedAway', 1, now)
   }
 
   /** An answer has come that the server gave willingly. */
@@ -187,9 +198,22 @@ export class Counters {
     const { now } = moment
     const keys: Record<string, KeyStats> = {}
     for (const [id, key] of this.keys) keys[id] = key.snapshot(moment)
-    const { requests, passedThrough, attempts, rotations, retries, answered, failed, bytes, tokens } = this
+    const { requests, passedThrough, attempts, rotations, retries, answered, failed, turnedAway, bytes, tokens } = this
     return {
-      ...{ requests, passedThrough, attempts, rotations, retries, answered, failed, bytes, tokens, waiting, inFlight },
+      ...{
+        requests,
+        passedThrough,
+        attempts,
+        rotations,
+        retries,
+        answered,
+        failed,
+        turnedAway,
+        bytes,
+        tokens,
+        waiting,
+        inFlight,
+      },
       refusals: { ...this.refusals },
       waits: this.waits.read(now),
       latency: this.latency.read(now),

@@ -30,7 +30,7 @@ const FEW = 10
 
 /** Why keys are running out, in order of weight, each with evidence in numbers and what to do. */
 export function diagnose(facts: DiagnosisFacts): Diagnosis {
-  const found = [rateLimits, bursts, hammering, caching, trouble, quota, badKeys, sharedLimit].flatMap(
+  const found = [rateLimits, bursts, turnedAway, hammering, caching, trouble, quota, badKeys, sharedLimit].flatMap(
     look => look(facts) ?? [],
   )
   return diagnosisOf(found, facts.at, facts.stats.attempts)
@@ -101,6 +101,28 @@ const bursts: Look = facts => {
       waitP95: formatDuration(wait),
     },
     advice: 'spread them over time, or let fewer run at once',
+  }
+}
+
+const turnedAway: Look = ({ stats, keys }) => {
+  const calls = sum(stats.series.minutes, 'calls')
+  const lost = sum(stats.series.minutes, 'turnedAway')
+  if (lost === 0) return undefined
+  const busy = keys.filter(({ state }) => state === 'busy').length
+  return {
+    kind: 'turned-away',
+    weight: Math.min(1, lost / Math.max(1, calls)),
+    summary: 'Calls found no key in time, or their callers gave up waiting for one.',
+    keyIds: [],
+    evidence: {
+      calls,
+      turnedAway: lost,
+      share: percent(lost / Math.max(1, calls)),
+      waitP95: formatDuration(stats.waits.p95),
+      keysAtTheirLimits: busy,
+      keys: keys.length,
+    },
+    advice: 'let them wait longer (maxWait, and the callers’ own timeouts), spread them over time, or add keys',
   }
 }
 

@@ -4,6 +4,8 @@ export type FindingKind =
   | 'rate-limits'
   /** Requests come in bursts that the limits don't allow, though there are few of them on the whole. */
   | 'bursts'
+  /** Calls found no key in time, or their callers gave up waiting for one. */
+  | 'turned-away'
   /** The same request is sent again and again: a loop, perhaps. */
   | 'hammering'
   /** Answers that could be kept are asked for again. */

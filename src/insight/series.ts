@@ -1,7 +1,17 @@
 import type { Moment } from '../clock.js'
 
 /** What is counted over time. */
-export const METRICS = ['calls', 'attempts', 'passed', 'refused', 'limited', 'troubled', 'cacheHits', 'tokens'] as const
+export const METRICS = [
+  'calls',
+  'attempts',
+  'passed',
+  'refused',
+  'limited',
+  'troubled',
+  'cacheHits',
+  'tokens',
+  'turnedAway',
+] as const
 export type Metric = (typeof METRICS)[number]
 
 /** The numbers of one second, minute or hour. */

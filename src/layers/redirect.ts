@@ -47,7 +47,7 @@ export interface RedirectHost {
   /** Whether a key may travel to an origin. */
   mayTravel(key: PooledKey, origin: string, from: string): boolean
   /** Takes out of a URL what a server may have copied into it. */
-  withoutKey(url: string, key: PooledKey): string
+  withoutKey(url: string, lease: Pick<Lease, 'secret'>): string
   /** Whether the platform keeps the key off other origins by itself. */
   readonly safeWithNativeRedirects: boolean
   /** A fresh permit of the same key: a redirect that is followed is one more request to the server. */
@@ -114,7 +114,7 @@ export function followRedirects(
           if (lease && host.mayTravel(lease.key, originOf(url), originOf(hop.url))) {
             lease = await host.renew(exchange, lease)
           } else if (lease) {
-            url = host.withoutKey(url, lease.key)
+            url = host.withoutKey(url, lease)
             lease.end()
             lease = undefined
           }
@@ -125,7 +125,7 @@ export function followRedirects(
       } catch (error) {
         lease?.end()
         // What is wrong with a location is told with the location, and the server may have put the key into it.
-        throw redactError(error, first.key.secret)
+        throw redactError(error, first.secret)
       }
     }
 }

@@ -32,7 +32,8 @@ export interface ScheduleOptions {
   /** What the exchange asks of the pool. */
   demandOf(exchange: Exchange, patience: number): Demand
   readonly watchBody: BodyWatcher
-  readonly maxWait: number
+  /** The longest that a call waits for keys, all its waits together, in milliseconds. */
+  readonly patience: number
   /** The call's URL as events may show it. */
   urlOf(call: Call): string
 }
@@ -78,7 +79,7 @@ const PEEK = { error: { bytes: 16 * 1024, patience: 750 }, success: { bytes: 4 *
  * back, and all waiting together is bounded by `maxWait`.
  */
 export function schedule(options: ScheduleOptions): (attempt: Attempt) => (exchange: Exchange) => Promise<Settled> {
-  const { engine, clock, onExhausted, provider, demandOf, watchBody, maxWait, urlOf } = options
+  const { engine, clock, onExhausted, provider, demandOf, watchBody, patience, urlOf } = options
   const { scheduler, health, counters, habits, lessons, emit } = engine
 
   async function read(response: Response): Promise<Outcome> {
@@ -157,10 +158,12 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
       for (;;) {
         let lease: Lease
         const from = clock.now()
+        exchange.isWaiting = true
         try {
-          const lent = scheduler.acquire(demandOf(exchange, maxWait - exchange.waited))
+          const lent = scheduler.acquire(demandOf(exchange, patience - exchange.waited))
           lease = isThenable<Lease>(lent) ? await lent : lent
           exchange.waited += clock.now() - from
+          exchange.isWaiting = false
           engine.leased(lease)
         } catch (error) {
           exchange.waited += clock.now() - from

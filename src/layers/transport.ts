@@ -7,7 +7,7 @@ import { type Authoriser, authoriseByFunction, type FetchArguments, type Outgoin
 import { adoptResponse } from '../http/foreign.js'
 import { withFacts } from '../http/response-facts.js'
 import { isOwnRequest } from '../platform.js'
-import type { PooledKey } from '../pool/pooled-key.js'
+import type { Lease } from '../pool/lease.js'
 import { redactError } from '../redact.js'
 import type { Hop, Send } from './redirect.js'
 
@@ -16,7 +16,7 @@ export interface TransportOptions {
   readonly clock: Clock
   readonly auth: Auth
   /** Takes a key out of a URL. */
-  cleanUrl(url: string, key: PooledKey): string
+  cleanUrl(url: string, lease: Pick<Lease, 'secret'>): string
   /** `undefined` where `auth` is a function. */
   readonly authoriser: Authoriser | undefined
   /** What the service demands of every request, for those that don't have it. */
@@ -30,8 +30,8 @@ export function transport(options: TransportOptions): (signal: AbortSignal | und
   const { fetch, clock, auth, authoriser, headers, timeout, cleanUrl } = options
 
   /** The response as it came, but for a URL that holds the key: as it was sent, or as the server sent it back. */
-  function withoutKey(response: Response, key: PooledKey): Response {
-    const url = cleanUrl(response.url, key)
+  function withoutKey(response: Response, lease: Lease): Response {
+    const url = cleanUrl(response.url, lease)
     if (url === response.url) return response
     const { statusText, redirected, type } = response
     return withFacts(response, { statusText, url, redirected, type }, response.headers)
@@ -45,7 +45,7 @@ export function transport(options: TransportOptions): (signal: AbortSignal | und
         const outgoing: Outgoing = { url: hop.url, headers: new Headers(hop.headers) }
         if (lease)
           for (const [name, value] of headers) if (!outgoing.headers.has(name)) outgoing.headers.set(name, value)
-        if (lease && authoriser) authoriser.authorise(outgoing, lease.key.secret)
+        if (lease && authoriser) authoriser.authorise(outgoing, lease.secret)
         // Redirects are followed, or refused, one layer up: see there.
         const redirect: RequestRedirect = hop.native ? 'follow' : 'manual'
         const init: RequestInit = {
@@ -55,7 +55,7 @@ export function transport(options: TransportOptions): (signal: AbortSignal | und
         }
         let request = await abortable(clock, withBodyOf(hop, outgoing.url, init), attemptSignal)
         if (lease && typeof auth === 'function') {
-          const authorised = authoriseByFunction(auth, request, lease.key.secret)
+          const authorised = authoriseByFunction(auth, request, lease.secret)
           request = await abortable(clock, authorised, attemptSignal)
           attemptSignal?.throwIfAborted()
         }
@@ -64,10 +64,10 @@ export function transport(options: TransportOptions): (signal: AbortSignal | und
           await responseUnlessAborted(clock, fetch(request.input, request.init), attemptSignal),
         )
         lease?.answered()
-        return lease ? withoutKey(response, lease.key) : response
+        return lease ? withoutKey(response, lease) : response
       } catch (error) {
         // The wrapped fetch may put the URL that it was given, key and all, into its errors.
-        throw lease ? redactError(error, lease.key.secret) : error
+        throw lease ? redactError(error, lease.secret) : error
       } finally {
         clear()
       }

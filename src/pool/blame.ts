@@ -53,7 +53,10 @@ export class Blame {
         ? others.filter(each => each.until === undefined && each.rested >= RESTED)
         : others.filter(each => each.until !== undefined && Math.abs(each.until - until) <= SAME_END)
     if (alike.length + 1 < (until === undefined ? ENOUGH : 2)) return false
-    for (const { quota } of [...alike, refusal]) for (const key of quota.keys) this.shared.add(key.id)
+    for (const each of [...alike, { ...refusal, at: now }]) {
+      // A key that was in use may have used up a limit of its own, which began when the others' did.
+      if (hasUsedNothing(each)) for (const key of each.quota.keys) this.shared.add(key.id)
+    }
     return true
   }
 
@@ -86,4 +89,13 @@ export class Blame {
     if (others.length > 0) this.unbelieved++
     return others.map(each => each.key)
   }
+}
+
+/** The windows that services count in, in milliseconds: a limit that ends in ten seconds may be one of a minute. */
+const WINDOWS_MS = [1_000, 60_000, 3_600_000, 86_400_000]
+
+/** Whether a key was refused that had not been used for as long as the window that it was refused for. */
+function hasUsedNothing({ rested, until, at }: Refused & { readonly at: number }): boolean {
+  const wait = until === undefined ? 60_000 : until - at
+  return rested >= (WINDOWS_MS.find(window => window >= wait) ?? Number.POSITIVE_INFINITY)
 }

@@ -170,6 +170,8 @@ export class Health {
     const { key } = lease
     const { standing } = key
     if (standing.state === 'removed' || standing.state === 'disabled') return true
+    // It was refused with a value that it has no longer.
+    if (lease.secret !== key.secret) return true
     if (standing.state === 'rejected' && lease.probe !== 'key') return true
     const now = this.#host.now()
     const alike = this.#blame.rejected(key, now)

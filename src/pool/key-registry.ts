@@ -51,8 +51,10 @@ export class KeyRegistry {
     }
     const twin = this.#byValue.get(secret.reveal())
     if (twin) throw new InvalidOptionError(`${at}.value`, 'a key that is not in the pool', `the value of '${twin.id}'`)
+    if (settings.weight !== undefined) this.#keyring.useWeights()
     const key = new PooledKey({
       ...settings,
+      weight: settings.weight ?? 1,
       id: id ?? this.#nextId(),
       order: ++this.#made,
       quota: this.#quotaFor(settings),
@@ -66,13 +68,22 @@ export class KeyRegistry {
   }
 
   remove(key: PooledKey): void {
+    this.#takeOut(key)
+    this.#forgetEmptyGroups([key])
+  }
+
+  #takeOut(key: PooledKey): void {
     this.#byValue.delete(key.secret.reveal())
     this.#fromSource.delete(key)
     this.#limits.delete(key)
     this.#keyring.remove(key)
     this.removed?.(key)
-    const { group } = key.quota
-    if (group !== undefined && key.quota.keys.size === 0) this.#groups.delete(group)
+  }
+
+  #forgetEmptyGroups(keys: readonly PooledKey[]): void {
+    for (const { quota } of keys) {
+      if (quota.group !== undefined && quota.keys.size === 0) this.#groups.delete(quota.group)
+    }
   }
 
   /** @throws KeypoolError with `ERR_UNKNOWN_KEY` */
@@ -118,21 +129,33 @@ export class KeyRegistry {
   /** A text without the value of the key with this id. */
   scrub(text: string, id: string | null): string {
     const key = id === null ? undefined : this.#keyring.get(id)
-    return key ? redactText(text, key.secret) : text
+    if (!key) return text
+    const clean = redactText(text, key.secret)
+    return key.formerSecret ? redactText(clean, key.formerSecret) : clean
   }
 
   /**
-   * Makes the pool hold what the program's function has brought: keys that stay keep their state.
+   * Makes the pool hold what the program's function has brought. Keys that stay keep their state: those with the value
+   * that they had, and those with the `id` that they had, whose value is a new one for the same key. So do groups.
    *
    * @throws InvalidOptionError for a list that can't be; the pool stays as it was
    */
   replaceSourced(all: readonly KeySettings[]): void {
     this.#checkAgainstOwn(all)
     const byValue = new Map(all.map(settings => [settings.secret.reveal(), settings]))
+    const byId = new Map(all.flatMap(settings => (settings.id === undefined ? [] : [[settings.id, settings]])))
     // First what goes, so that a name that moves from one value to another is free.
+    const gone: PooledKey[] = []
     for (const key of [...this.#fromSource]) {
       const settings = byValue.get(key.secret.reveal())
-      if (!settings || (settings.id !== undefined && settings.id !== key.id)) this.remove(key)
+      const isSame = settings && (settings.id === undefined || settings.id === key.id)
+      const renewed = isSame ? undefined : byId.get(key.id)
+      if (isSame) continue
+      if (renewed && !this.#byValue.has(renewed.secret.reveal())) this.#renew(key, renewed)
+      else {
+        this.#takeOut(key)
+        gone.push(key)
+      }
     }
     // A group whose limits have changed begins a new bucket, with all of its keys.
     for (const { group, limits } of all) {
@@ -145,6 +168,19 @@ export class KeyRegistry {
       if (known) this.#update(known, settings)
       this.#fromSource.add(known ?? this.add(settings))
     }
+    this.#forgetEmptyGroups(gone)
+  }
+
+  /** A key has a new value: its counts and its state stay, but for what was said of the old value alone. */
+  #renew(key: PooledKey, { secret }: KeySettings): void {
+    this.removed?.(key)
+    this.#byValue.delete(key.secret.reveal())
+    this.#byValue.set(secret.reveal(), key)
+    key.formerSecret = key.secret
+    key.secret = secret
+    key.provenAt = undefined
+    this.added?.(key)
+    if (key.standing.state === 'rejected') this.#health.enable(key)
   }
 
   /** Refuses names that keys of the program's own have, before anything is changed. */
@@ -179,6 +215,7 @@ export class KeyRegistry {
   }
 
   #update(key: PooledKey, settings: KeySettings): void {
+    if (settings.weight !== undefined) this.#keyring.useWeights()
     this.#note(settings)
     const limitsChanged = !sameLimits(this.#limits.get(key) ?? [], settings.limits)
     const quota = limitsChanged || key.quota.group !== settings.group ? this.#quotaFor(settings) : key.quota
@@ -190,7 +227,7 @@ export class KeyRegistry {
     }
     this.#keyring.update(key, () => {
       key.quota = quota
-      key.weight = settings.weight
+      key.weight = settings.weight ?? 1
       key.priority = settings.priority
       key.tags = settings.tags
       key.baseUrl = settings.baseUrl

@@ -13,7 +13,8 @@ const LEAST: Weigh = () => 1
 export interface KeyringHost {
   now(): number
   moment(): Moment
-  readonly strategy: StrategyName | Strategy
+  /** `undefined`: by the keys, `'weighted'` from the first one on that has a weight. */
+  readonly strategy: StrategyName | Strategy | undefined
   /** A key's `expiresAt` has passed. */
   expired(key: PooledKey): void
   /** Until when nothing goes out for a part of the quotas, with whatever key. */
@@ -36,6 +37,7 @@ export class Keyring {
   readonly #keys = new Map<string, PooledKey>()
   /** Ready keys by priority, the highest first. */
   #tiers: { readonly priority: number; readonly selection: Selection }[] = []
+  #strategy: StrategyName | Strategy
   readonly #timed = new MinHeap<PooledKey>((a, b) => a.readyAt < b.readyAt)
   /** Keys that the server refused as invalid, by when to try them again. */
   readonly #probes = new MinHeap<PooledKey>((a, b) => a.readyAt < b.readyAt)
@@ -49,6 +51,7 @@ export class Keyring {
 
   constructor(host: KeyringHost) {
     this.#host = host
+    this.#strategy = host.strategy ?? 'least-loaded'
   }
 
   get(id: string): PooledKey | undefined {
@@ -61,7 +64,7 @@ export class Keyring {
 
   /** Whether the program's own function chooses among the keys. */
   get isChosenByProgram(): boolean {
-    return typeof this.#host.strategy === 'function'
+    return typeof this.#strategy === 'function'
   }
 
   values(): IterableIterator<PooledKey> {
@@ -70,12 +73,25 @@ export class Keyring {
 
   add(key: PooledKey): void {
     this.#keys.set(key.id, key)
-    if (!this.#tiers.some(tier => tier.priority === key.priority)) {
-      const selection = createSelection(this.#host.strategy, each => snapshotOf(each, this.#host.moment()))
-      this.#tiers = [...this.#tiers, { priority: key.priority, selection }].sort((a, b) => b.priority - a.priority)
-    }
+    this.#openTier(key.priority)
     key.quota.keys.add(key)
     this.settle(key)
+  }
+
+  /** Some key has a weight: where no strategy was named, the keys are used by their weights from now on. */
+  useWeights(): void {
+    if (this.#host.strategy !== undefined || this.#strategy === 'weighted') return
+    this.#strategy = 'weighted'
+    for (const key of this.#keys.values()) this.#take(key)
+    this.#tiers = []
+    for (const key of this.#keys.values()) this.#openTier(key.priority)
+    for (const key of this.#keys.values()) this.settle(key)
+  }
+
+  #openTier(priority: number): void {
+    if (this.#tiers.some(tier => tier.priority === priority)) return
+    const selection = createSelection(this.#strategy, each => snapshotOf(each, this.#host.moment()))
+    this.#tiers = [...this.#tiers, { priority, selection }].sort((a, b) => b.priority - a.priority)
   }
 
   /** Changes what is known about a key, and puts it where it then belongs. */

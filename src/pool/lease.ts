@@ -1,4 +1,5 @@
 import type { Permit } from '../limiter/limiter.js'
+import type { Secret } from '../secret.js'
 import type { LimitReading } from '../signals/limit-fields.js'
 import type { PooledKey } from './pooled-key.js'
 import type { Lane } from './quota.js'
@@ -17,6 +18,8 @@ export interface PartOfLease {
 /** A key lent to one attempt, with the permit to send it. It is given back exactly once, by `end`. */
 export class Lease {
   readonly key: PooledKey
+  /** The key's value when it was lent: it may be renewed meanwhile. */
+  readonly secret: Secret
   readonly takenAt: number
   readonly probe: Probe
   readonly part: PartOfLease | undefined
@@ -38,6 +41,7 @@ export class Lease {
     giveBack: (lease: Lease) => void,
   ) {
     this.key = key
+    this.secret = key.secret
     this.takenAt = takenAt
     this.probe = probe
     this.part = part

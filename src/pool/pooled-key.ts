@@ -25,7 +25,10 @@ export type Place = 'ready' | 'timed' | 'held' | 'probe' | 'out'
 /** A key with everything that is known about it, for its one pool. */
 export class PooledKey implements HeapItem, ListItem<PooledKey> {
   readonly id: string
-  readonly secret: Secret
+  /** Another one, once the program has brought a new value for the same key. */
+  secret: Secret
+  /** The one before, which a request in flight may still carry. */
+  formerSecret: Secret | undefined
   /** The order in which keys were added. */
   readonly order: number
   quota: KeyQuota

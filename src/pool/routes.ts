@@ -15,7 +15,7 @@ export interface Routes {
   urlFor(call: Call, key: PooledKey): string
   mayTravel(key: PooledKey, origin: string, from: string): boolean
   /** Takes a key out of a URL that a server made. */
-  withoutKey(url: string, key: PooledKey): string
+  withoutKey(url: string, lease: Pick<PooledKey, 'secret'>): string
 }
 
 export function routes({ origins, firstOrigin }: Pick<Settings, 'origins' | 'firstOrigin'>): Routes {
