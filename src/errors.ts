@@ -9,6 +9,7 @@ export type KeypoolErrorCode =
   | 'ERR_KEYS_UNAVAILABLE'
   | 'ERR_TIMEOUT'
   | 'ERR_INVALID_RESPONSE'
+  | 'ERR_UNSUPPORTED_PLATFORM'
   | 'ERR_UNKNOWN_KEY'
   | 'ERR_CLOSED'
   | 'ERR_CONFIG'

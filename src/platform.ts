@@ -5,6 +5,23 @@
  * not be there at all.
  */
 
+const NEEDED = [
+  'AbortController',
+  'AbortSignal',
+  'Headers',
+  'ReadableStream',
+  'Request',
+  'Response',
+  'TextDecoder',
+  'TextEncoder',
+  'URL',
+] as const
+
+/** The classes of the web that this library works with and this environment lacks, as test environments of a browser do. */
+export function missingClasses(): string[] {
+  return NEEDED.filter(name => typeof globalThis[name] !== 'function')
+}
+
 /** What `Object.prototype.toString` calls a value: `'Request'` for every `Request`. */
 function tagOf(value: unknown): string {
   return Object.prototype.toString.call(value).slice('[object '.length, -1)

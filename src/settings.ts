@@ -305,7 +305,7 @@ function readKey(key: CheckedKey, at: string, { auth, limits, firstOrigin }: Key
 /** What a variable that was never set, or that is no text, becomes where it is put into one. */
 const NO_KEY = /^(?:undefined|null|NaN|true|false|\[object .*\])$/
 /** The name of an authentication scheme (RFC 9110 section 11.1) before a key, as in `Bearer sk-…`. */
-const SCHEME = /^(?:bearer|basic|token|key|apikey|api-key)\s/i
+const SCHEME = /^(?:bearer|basic|token|apikey|api-key)\s/i
 
 /** Refuses what can't be meant as a key, and says what it is without quoting it. */
 function refuseOddKey(value: string, at: string, auth: Auth): void {

@@ -11,7 +11,7 @@ import { type Call, readCall } from './http/call.js'
 import { cancelBody } from './http/call-body.js'
 import type { Options } from './options.js'
 import { Overflow } from './overflow.js'
-import { anySignal, isError, isRequest } from './platform.js'
+import { anySignal, isError, isRequest, missingClasses } from './platform.js'
 import { createPool } from './pool/create-pool.js'
 import type { KeyPool } from './pool/key-pool.js'
 import { routes } from './pool/routes.js'
@@ -58,9 +58,15 @@ export type PooledFetch = typeof globalThis.fetch & {
  *   limits: { requests: 60, per: '1m' },
  * })
  * @throws InvalidOptionError for an option that can't be meant
+ * @throws KeypoolError with `ERR_UNSUPPORTED_PLATFORM` where the environment lacks the web's classes
  */
 export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): PooledFetch {
   if (typeof fetch !== 'function') throw new InvalidOptionError('fetch', 'a fetch function', describe(fetch))
+  const missing = missingClasses()
+  if (missing.length > 0) {
+    const message = `This environment has no ${missing.join(', ')}. Give it those of Node or of a polyfill before wrapFetch is called.`
+    throw new KeypoolError('ERR_UNSUPPORTED_PLATFORM', message)
+  }
   const settings = resolveOptions(options)
   const clock = systemClock()
   const engine = createPool(settings, clock, () => overflow)

@@ -58,6 +58,8 @@ const STANDARD: ReadonlySet<PropertyKey> = new Set(MEMBERS)
 /** Methods that are what they are written as, of which nothing is to be checked (Fetch standard, "normalize"). */
 const PLAIN_METHODS: ReadonlySet<unknown> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH'])
 const NOTHING: RequestInit = {}
+/** Copied for each sending, and never changed. */
+let noHeaders: Headers | undefined
 const REDIRECTS: ReadonlySet<string> = new Set(['follow', 'manual', 'error'])
 /** The place in line, by priority. */
 const RANKS: Readonly<Record<string, 0 | 1 | 2>> = { __proto__: null, high: 0, auto: 1, low: 2 } as never
@@ -108,7 +110,7 @@ function readPlainCall(
     method,
     url: target.href,
     origin: target.origin,
-    headers: new Headers(headers),
+    headers: headers === undefined ? (noHeaders ??= new Headers()) : new Headers(headers),
     body: body === undefined ? { kind: 'none' } : bodyOfInit(body as BodyInit),
     signal,
     redirect,

@@ -72,7 +72,7 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
       const headers = new Headers(exchange.call.headers)
       for (const [name, value] of conditionsFor(entry)) if (!headers.has(name)) headers.set(name, value)
       const { call } = exchange
-      exchange.call = { ...call, headers, unconditional: call.headers }
+      exchange.call = { ...call, headers, unconditional: call.headers, rest: { ...revalidationMode(), ...call.rest } }
       exchange.preferredKeyId = entry.keyId ?? undefined
       const flight = flights.start(planned.flightName, planned.key)
       const requestedAt = clock.wallNow()
@@ -291,6 +291,25 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
     }
   }
 }
+
+/**
+ * The mode of a request that revalidates. In the default mode the platform takes conditions for the caller's own, and tells
+ * every cache on the way to stand aside: `Cache-Control: no-cache` (Fetch standard, "HTTP-network-or-cache fetch", steps
+ * 8.13 and 8.16). Where modes are not known, they are not named.
+ */
+function revalidationMode(): RequestInit {
+  knowsCacheModes ??= (() => {
+    try {
+      return new Request('https://example.com', { cache: 'no-cache' }).cache === 'no-cache'
+    } catch {
+      // Cloudflare Workers refuse modes that they don't implement.
+      return false
+    }
+  })()
+  return knowsCacheModes ? { cache: 'no-cache' } : {}
+}
+
+let knowsCacheModes: boolean | undefined
 
 /** How a flight ends that brought no response: where its own caller gave up, the next who waits may try for all. */
 function fallen(exchange: Exchange): Landing {

@@ -12,6 +12,7 @@ import {
   redirectError,
   referrerPolicyOf,
 } from '../http/redirect-rules.js'
+import { clientUrl, givenReferrer, referrerFor } from '../http/referrer.js'
 import { withFacts } from '../http/response-facts.js'
 import { discard } from '../http/take-in.js'
 import type { Lease } from '../pool/lease.js'
@@ -26,10 +27,17 @@ export interface Hop {
   readonly headers: Headers
   readonly withBody: boolean
   readonly lease: Lease | undefined
-  /** Where a redirect has set another than the call's. */
-  readonly referrerPolicy: ReferrerPolicy | undefined
+  /** What redirects have made of the call's referrer and policy; `undefined`: it is the call's own. */
+  readonly referral: Referral | undefined
   /** Whether redirects are to be left to the platform, which is the only one that can follow them there. */
   readonly native: boolean
+}
+
+/** The referrer and the policy of a hop that a redirect has led to. */
+export interface Referral {
+  /** As an init takes it; `undefined`: there is none to send, and nothing to say of it. */
+  readonly referrer: string | undefined
+  readonly policy: ReferrerPolicy | undefined
 }
 
 /** What came of an attempt, after redirects. */
@@ -75,11 +83,13 @@ export function followRedirects(
         headers: call.headers,
         withBody: true,
         lease,
-        referrerPolicy: undefined,
+        referral: undefined,
         // What is checked must be the end of the way: only the platform can check, and it checks each thing that it gets.
         native: call.redirect === 'follow' && Boolean(call.rest.integrity) && host.safeWithNativeRedirects,
       }
       let tainted = false
+      // Fetch standard, "redirect-tainted origin".
+      let isOriginOpaque = false
       try {
         for (let count = 0; ; count++) {
           const response = await send(hop)
@@ -119,8 +129,11 @@ export function followRedirects(
             lease = undefined
           }
           const withBody = hop.withBody && !next.dropBody
-          const referrerPolicy = referrerPolicyOf(response) ?? hop.referrerPolicy
-          hop = { call, url, method: next.method, headers, withBody, lease, referrerPolicy, native: false }
+          isOriginOpaque ||= next.crossOrigin && clientUrl()?.origin !== originOf(hop.url)
+          const origin = tainted ? originHeaderFor(next.method, isOriginOpaque) : undefined
+          if (origin !== undefined) headers.set('origin', origin)
+          const referral = referralAfter(response, hop, url)
+          hop = { call, url, method: next.method, headers, withBody, lease, referral, native: false }
         }
       } catch (error) {
         lease?.end()
@@ -128,6 +141,34 @@ export function followRedirects(
         throw redactError(error, first.secret)
       }
     }
+}
+
+/**
+ * The referrer of the next hop: what was sent as that of this one, under the policy that the redirect sets for the rest of
+ * the way (Fetch standard, "HTTP-redirect fetch", and "main fetch", step 8).
+ *
+ * It is worked out here and handed to the platform as it is to be sent: to the platform each hop is a request of its own,
+ * which would begin with the page's URL again.
+ */
+function referralAfter(response: Response, { call, url, referral }: Hop, next: string): Referral {
+  const policy = referral ? referral.policy : call.rest.referrerPolicy
+  const nextPolicy = referrerPolicyOf(response) ?? policy
+  const source = givenReferrer(referral ? referral.referrer : call.rest.referrer)
+  if (source === undefined) return { referrer: undefined, policy: nextPolicy }
+  const sent = referral ? source : referrerFor(source, policy, new URL(url))
+  const nextSent = referrerFor(sent, nextPolicy, new URL(next))
+  return { referrer: nextSent === 'none' ? '' : nextSent.href, policy: nextPolicy }
+}
+
+/**
+ * The `Origin` of a request that a redirect has led away from the first origin, whatever its method: `null` where another
+ * origin had a hand in it (Fetch standard, "append a request Origin header"). `undefined` where there is no page or worker
+ * that has an origin, or the platform adds the header itself, as browsers always do: they ignore this one.
+ */
+function originHeaderFor(method: string, isOpaque: boolean): string | undefined {
+  const client = clientUrl()
+  if (!client || !(method === 'GET' || method === 'HEAD')) return undefined
+  return isOpaque ? 'null' : client.origin
 }
 
 /** What of the body is at stake in a redirect. */

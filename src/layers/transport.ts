@@ -9,7 +9,7 @@ import { withFacts } from '../http/response-facts.js'
 import { isOwnRequest } from '../platform.js'
 import type { Lease } from '../pool/lease.js'
 import { redactError } from '../redact.js'
-import type { Hop, Send } from './redirect.js'
+import type { Hop, Referral, Send } from './redirect.js'
 
 export interface TransportOptions {
   readonly fetch: typeof globalThis.fetch
@@ -50,7 +50,7 @@ export function transport(options: TransportOptions): (signal: AbortSignal | und
         const redirect: RequestRedirect = hop.native ? 'follow' : 'manual'
         const init: RequestInit = {
           ...call.rest,
-          ...(hop.referrerPolicy && { referrerPolicy: hop.referrerPolicy }),
+          ...(hop.referral && asInit(hop.referral)),
           ...{ method: hop.method, headers: outgoing.headers, signal: attemptSignal, redirect },
         }
         let request = await abortable(clock, withBodyOf(hop, outgoing.url, init), attemptSignal)
@@ -72,6 +72,12 @@ export function transport(options: TransportOptions): (signal: AbortSignal | und
         clear()
       }
     }
+}
+
+/** What is to be sent as the referrer has been worked out: no policy is to change it any more. */
+function asInit({ referrer, policy }: Referral): RequestInit {
+  if (referrer !== undefined) return { referrer, referrerPolicy: 'unsafe-url' }
+  return policy ? { referrerPolicy: policy } : {}
 }
 
 /** Adds the body: a `Request`'s own as it came, where it is sent for the first time and to where it was meant to go. */

@@ -10,7 +10,7 @@ describe('a pool of 10,000 keys', () => {
   it.each(['least-loaded', 'round-robin', 'weighted', 'fill-first', 'random'] as const)(
     'chooses by %s without looking at them all',
     async strategy => {
-      const keys = Array.from({ length: 10_000 }, (_, index) => ({ value: `key ${index}`, weight: 1 + (index % 3) }))
+      const keys = Array.from({ length: 10_000 }, (_, index) => ({ value: `key-${index}`, weight: 1 + (index % 3) }))
       const fetch = wrapFetch(async () => new Response('ok'), {
         origins: ORIGIN,
         keys,
