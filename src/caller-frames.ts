@@ -11,13 +11,15 @@ const completed = new WeakSet<object>()
  * once breaks that chain, and an error that was made in a timer never had one.
  */
 export function addCallerFrames(error: unknown): void {
-  const { captureStackTrace } = Error as { captureStackTrace?: (target: object) => void }
+  const { captureStackTrace } = Error as { captureStackTrace?: (target: object, above: unknown) => void }
   if (!captureStackTrace || !isError(error) || error instanceof DOMException || completed.has(error)) return
   const { stack } = error
   if (typeof stack !== 'string') return
   completed.add(error)
   const here = { stack: '' }
-  captureStackTrace(here)
-  const missing = here.stack.split('\n').filter(line => /^\s*at async /.test(line) && !stack.includes(line))
+  captureStackTrace(here, addCallerFrames)
+  // The first two lines are a heading and the function that awaited; Node shows its own queue of tasks below that.
+  const frames = here.stack.split('\n').slice(2)
+  const missing = frames.filter(line => !line.includes('(node:internal/process/') && !stack.includes(line))
   if (missing.length > 0) Reflect.set(error, 'stack', [stack, ...missing].join('\n'))
 }

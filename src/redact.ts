@@ -67,7 +67,8 @@ function redact(value: unknown, secret: Secret, seen: Set<unknown>, depth: numbe
 function isOpen(value: object): boolean {
   if (isError(value) || Array.isArray(value)) return true
   const prototype: unknown = Object.getPrototypeOf(value)
-  return prototype === Object.prototype || prototype === null
+  // Of whichever realm: only `Object.prototype` inherits from nothing.
+  return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
 /** Whether the value shows in something of the platform's: a URL, a request, its headers, a map. */

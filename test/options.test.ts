@@ -45,6 +45,43 @@ const bad: [what: string, options: unknown, option: string, expected: RegExp, re
     /header can carry/,
     /cannot carry/,
   ],
+  ...(
+    [
+      ['with a space before it', ' sk-abc', /a space around it/],
+      ['with a line break after it', 'sk-abc\r\n', /a line break around it/],
+      ['of nothing but spaces', '   ', /nothing but spaces/],
+      ['that is the text undefined', `${undefined}`, /the text 'undefined'.*not set/],
+      ['that is the text null', `${null}`, /the text 'null'/],
+      ['that is the text of an object', `${{}}`, /the text '\[object Object\]'/],
+      ['that is the text of a promise', String(Promise.resolve()), /the text '\[object Promise\]'/],
+      ['with its scheme', 'Bearer sk-abc', /begins with 'Bearer '/],
+      ['with its scheme in small letters', 'bearer sk-abc', /begins with 'bearer '/],
+      ['with another scheme', 'Token sk-abc', /begins with 'Token '/],
+      ['with a space in it', 'sk abc', /a space in it/],
+    ] as const
+  ).map(([what, value, received]): (typeof bad)[number] => [
+    `a key ${what}`,
+    { ...GOOD, keys: ['k', { value }] },
+    'keys[1].value',
+    /key/,
+    received,
+  ]),
+  [
+    'a key that has the scheme of a format',
+    { ...GOOD, auth: { header: 'x-auth', format: 'DeepL-Auth-Key {key}' }, keys: ['DeepL-Auth-Key abc'] },
+    'keys[0].value',
+    /key alone/,
+    /begins with 'DeepL-Auth-Key' already/,
+  ],
+  [
+    'a scheme in a query',
+    { ...GOOD, auth: { query: 'key' }, keys: ['Bearer abc'] },
+    'keys[0].value',
+    /alone/,
+    /'Bearer '/,
+  ],
+  ['a replay that is none', { ...GOOD, replay: 5 }, 'replay', /maxBytes/, /5/],
+  ['a replay of less than nothing', { ...GOOD, replay: { maxBytes: -1 } }, 'replay.maxBytes', /from 0/, /-1/],
   ['a weight of 0', { ...GOOD, keys: [{ value: 'a', weight: 0 }] }, 'keys[0].weight', /above 0/, /0/],
   [
     'a priority that is none',

@@ -110,7 +110,7 @@ function readPlainCall(
     method,
     url: target.href,
     origin: target.origin,
-    headers: headers === undefined ? (noHeaders ??= new Headers()) : new Headers(headers),
+    headers: headersOfInit(headers),
     body: body === undefined ? { kind: 'none' } : bodyOfInit(body as BodyInit),
     signal,
     redirect,
@@ -120,6 +120,12 @@ function readPlainCall(
     source: undefined,
     owner: undefined,
   }
+}
+
+function headersOfInit(headers: HeadersInit | undefined): Headers {
+  if (headers !== undefined) return new Headers(headers)
+  noHeaders ??= new Headers()
+  return noHeaders
 }
 
 /** Text, or bytes in memory of their own. */

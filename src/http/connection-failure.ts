@@ -48,9 +48,11 @@ const CONNECTION_CODES: ReadonlySet<unknown> = new Set([
   'NetworkUnreachable',
 ])
 
-/** What Deno says of a connection in words alone (hyper's and the system's own), and undici of a proxy that could not connect. */
+/** What undici says of a proxy that could not connect, under the name of an abort. */
+const PROXY_FAILED = /^Proxy response \((?:502|503|504)\)/
+/** What Deno says of a connection in words alone: hyper's and the system's own. */
 const CONNECTION_WORDS =
-  /client error \((?:Connect|SendRequest)\)|error trying to connect|dns error|socket hang up|broken pipe|other side closed|connection (?:was )?(?:refused|reset|closed|aborted|lost|error|timed out)|(?:network|host) is unreachable|Proxy response \((?:502|503|504)\)/i
+  /client error \((?:Connect|SendRequest)\)|error trying to connect|dns error|socket hang up|broken pipe|other side closed|connection (?:was )?(?:refused|reset|closed|aborted|lost|error|timed out)|(?:network|host) is unreachable/i
 
 /** How deep a chain of causes is followed. */
 const MAX_DEPTH = 8
@@ -61,6 +63,7 @@ const MAX_DEPTH = 8
  */
 export function isConnectionFailure(error: unknown): boolean {
   const chain = causesOf(error)
+  if (chain.some(({ message }) => PROXY_FAILED.test(message))) return true
   if (chain.some(({ name }) => name === 'AbortError')) return false
   if (chain.some(({ code }) => CONNECTION_CODES.has(code))) return true
   // What has a code that is none of these says what it is: no words are needed.

@@ -74,6 +74,17 @@ export async function loopback(
   return { url: `http://127.0.0.1:${address.port}`, received, keys: () => received.map(({ key }) => key) }
 }
 
+/** A server that keeps the headers of the last request as they came over the wire. */
+export async function loopbackRaw(): Promise<{ readonly url: string; readonly rawHeaders: readonly string[] }> {
+  const last = { url: '', rawHeaders: [] as string[] }
+  const server = await loopback(() => (response, request) => {
+    last.rawHeaders = request.rawHeaders
+    response.end('ok')
+  })
+  last.url = server.url
+  return last
+}
+
 function keyOf(request: IncomingMessage): string {
   const bearer = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1]
   return (
