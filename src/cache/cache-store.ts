@@ -12,6 +12,8 @@ export interface CacheEntry {
   readonly headers: readonly (readonly [name: string, value: string])[]
   /** The URL that the response came from, without any key. */
   readonly url: string
+  /** What the live response said of itself; `'basic'` where an entry doesn't say it. */
+  readonly type?: ResponseType | undefined
   /** Bytes, whatever the store made of them meanwhile; `null` for a response that has none (204, or to HEAD). */
   readonly body: Uint8Array | null
   /** When it was received or last confirmed, since the epoch, and how old it was then (RFC 9111 section 4.2.3). */

@@ -37,6 +37,7 @@ function isCacheEntry(value: unknown): value is CacheEntry {
     isStatus(entry.status) &&
     (entry.body === null || ArrayBuffer.isView(entry.body)) &&
     [entry.variant, entry.statusText, entry.url].every(text => typeof text === 'string') &&
+    (entry.type === undefined || TYPES.has(entry.type)) &&
     ['always', 'when-stale', 'may-be-stale'].includes(entry.revalidate as string) &&
     (entry.keyId === null || typeof entry.keyId === 'string') &&
     Array.isArray(entry.vary) &&
@@ -45,6 +46,8 @@ function isCacheEntry(value: unknown): value is CacheEntry {
     entry.headers.every(pair => Array.isArray(pair) && pair.length === 2 && isName(pair[0]) && isValue(pair[1]))
   )
 }
+
+const TYPES: ReadonlySet<unknown> = new Set(['basic', 'cors', 'default', 'error', 'opaque', 'opaqueredirect'])
 
 function isStatus(value: unknown): boolean {
   return Number.isInteger(value) && (value as number) >= 200 && (value as number) <= 599

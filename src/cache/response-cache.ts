@@ -205,7 +205,12 @@ export class ResponseCache {
     ])
     const stored = entry.headers.filter(([name]) => !replaced.has(name))
     const headers = immutableHeaders([...stored, ...replaced])
-    const facts = { statusText: made.statusText, url: entry.url, redirected: false, type: 'basic' } as const
+    const facts = {
+      statusText: made.statusText,
+      url: entry.url,
+      redirected: false,
+      type: entry.type ?? 'basic',
+    } as const
     return responseOf(made.body as Uint8Array<ArrayBuffer> | null, made.status, facts, headers)
   }
 
@@ -218,7 +223,7 @@ export class ResponseCache {
   }
 
   async #entryFor(response: Response, { call, keyId, requestedAt }: Provenance): Promise<CacheEntry | undefined> {
-    const { status, statusText, url, redirected } = response
+    const { status, statusText, url, redirected, type } = response
     // What the answer is good for is the last hop's word; the first may lead elsewhere tomorrow.
     if (redirected) return undefined
     const headers = this.#headersOf(response, keyId)
@@ -231,7 +236,7 @@ export class ResponseCache {
     if (!vary) return undefined
     const variant = await this.#options.keys.variantOf(call, vary, this.#options.tenants.ofKey(keyId))
     const stored = storableHeaders(headers)
-    return { variant, vary, status, statusText, headers: stored, url, body: null, keyId, ...freshness }
+    return { variant, vary, status, statusText, headers: stored, url, type, body: null, keyId, ...freshness }
   }
 
   /** A response's fields without the key, should the server have put it into one (a link to the next page, say). */

@@ -36,10 +36,27 @@ export function lazyResponse(
   like: PlatformResponse = globalThis.Response,
 ): Response {
   const stream = byteStream(body)
-  const response = construct(like, stream, { status, statusText: facts.statusText, headers })
+  const inside = facts.url === '' ? headers : ofDecodedBody(headers)
+  const response = construct(like, stream, { status, statusText: facts.statusText, headers: inside })
   const state: LazyState = { body, stream, facts, headers }
   Object.defineProperty(response, STATE, { value: state })
   return Object.setPrototypeOf(response, lazyLike(Object.getPrototypeOf(response)))
+}
+
+/** The codings that every platform's fetch decodes. */
+const DECODED = /^\s*(?:(?:x-)?gzip|deflate|br)(?:\s*,\s*(?:(?:x-)?gzip|deflate|br))*\s*$/i
+
+/**
+ * The fields of a fetched response as they are true of its body, which the platform has decoded: a server that is handed
+ * the response sends the body as it is. The response's own `headers` say what the service has sent, as those of a live one do.
+ */
+function ofDecodedBody(headers: Headers): Headers {
+  const coding = headers.get('content-encoding')
+  if (coding === null || !DECODED.test(coding)) return headers
+  const decoded = acceptable(headers)
+  decoded.delete('content-encoding')
+  decoded.delete('content-length')
+  return decoded
 }
 
 /** A response without a body, or with one in memory, that says that it came from a network. */

@@ -97,6 +97,11 @@ describe.each(SETTINGS)('a response %s', (...setting) => {
     await expect(cancelled.json()).rejects.toBeInstanceOf(TypeError)
   })
 
+  it('is of the type that a live one is', async () => {
+    expect((await get()).type).toBe(new Response().type)
+    expect((await get()).clone().type).toBe(new Response().type)
+  })
+
   it('can be read on after its clone was, and the other way round', async () => {
     const response = await get()
     const clone = response.clone()
@@ -256,6 +261,19 @@ describe('a response that was made here', () => {
     await reader.cancel()
     expect(lazyBodyOf(made)).toBeUndefined()
     expect(lazyBodyOf(new Response('x'))).toBeUndefined()
+  })
+
+  it.each([
+    ['gzip', null],
+    ['br', null],
+    ['deflate, gzip', null],
+    ['a-coding-of-the-future', 'a-coding-of-the-future'],
+  ])('holds inside what is true of a body that the platform has decoded: %s', (coding, expected) => {
+    const sent = new Headers({ 'content-encoding': coding, 'content-length': '5', 'x-a': 'b' })
+    const made = responseOf(BYTES, 200, facts, sent)
+    expect(made.headers.get('content-encoding')).toBe(coding)
+    expect(inside('headers', made).get('content-encoding')).toBe(expected)
+    expect(inside('headers', made).get('x-a')).toBe('b')
   })
 
   it('leaves out of the platform’s inside only what its constructor refuses', () => {
