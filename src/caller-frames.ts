@@ -12,12 +12,14 @@ const completed = new WeakSet<object>()
  */
 export function addCallerFrames(error: unknown): void {
   const { captureStackTrace } = Error as { captureStackTrace?: (target: object, above: unknown) => void }
-  if (!captureStackTrace || !isError(error) || error instanceof DOMException || completed.has(error)) return
+  if (!captureStackTrace || !isError(error) || completed.has(error)) return
   const { stack } = error
   if (typeof stack !== 'string') return
   completed.add(error)
   const here = { stack: '' }
   captureStackTrace(here, addCallerFrames)
+  // The program may have its own way to write stacks down.
+  if (typeof here.stack !== 'string') return
   // The first two lines are a heading and the function that awaited; Node shows its own queue of tasks below that.
   const frames = here.stack.split('\n').slice(2)
   const missing = frames.filter(line => !line.includes('(node:internal/process/') && !stack.includes(line))

@@ -31,7 +31,8 @@ export function describe(value: unknown, secrets: readonly string[] = []): strin
     case 'object':
       if (value === null) return 'null'
       if (Array.isArray(value)) return value.length === 0 ? 'an empty array' : 'an array'
-      if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'an invalid Date' : 'a Date'
+      if (Object.prototype.toString.call(value) === '[object Date]')
+        return Number.isNaN(Number(value)) ? 'an invalid Date' : 'a Date'
       return 'an object'
   }
 }

@@ -303,9 +303,10 @@ function readKey(key: CheckedKey, at: string, { auth, limits, firstOrigin }: Key
 }
 
 /** What a variable that was never set, or that is no text, becomes where it is put into one. */
-const NO_KEY = /^(?:undefined|null|NaN|true|false|\[object .*\])$/
+const NO_KEY =
+  /^(?:undefined|null|NaN|true|false|\[object \w+\])(?:,(?:undefined|null|NaN|true|false|\[object \w+\]))*$/
 /** The name of an authentication scheme (RFC 9110 section 11.1) before a key, as in `Bearer sk-…`. */
-const SCHEME = /^(?:bearer|basic|token|apikey|api-key)\s/i
+const SCHEME = /^(?:bearer|basic|token|apikey|api-key)(?:\s|$)/i
 
 /** Refuses what can't be meant as a key, and says what it is without quoting it. */
 function refuseOddKey(value: string, at: string, auth: Auth): void {
@@ -321,6 +322,7 @@ function refuseOddKey(value: string, at: string, auth: Auth): void {
     const what = /[\r\n]/.test(value) ? 'a line break' : 'a space'
     refuse('a key without spaces or line breaks around it, which a header can carry', `one with ${what} around it`)
   }
+  if (/^(["'`]).*\1$/.test(value)) refuse('a key without quotes around it', 'one in quotes')
   if (typeof auth === 'function') return
   const isHeader = auth === 'bearer' || 'header' in auth
   if (isHeader && UNSENDABLE.test(value)) {

@@ -93,13 +93,14 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
       if (body) await body
       const response = await send(exchange)
       engine.counters.answered++
-      if (exchange.exhausted) engine.counters.waitedInVain(exchange.waited)
+      // It may have waited in vain, and been given something stale.
+      if (exchange.exhausted || exchange.isWaiting) engine.counters.waitedInVain(exchange.waited)
       else if (exchange.keyId !== null) engine.counters.waited(exchange.keyId, exchange.waited)
       tell(exchange, response.status, null)
       return response
     } catch (error) {
       failed(exchange, error)
-      if (error !== call.signal?.reason) addCallerFrames(error)
+      addCallerFrames(error)
       throw error
     } finally {
       total.clear()
@@ -226,7 +227,7 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
       engine.counters.passedThrough++
       return fetch(input, init)
     }
-    if (closing.signal.aborted) return Promise.reject(closing.signal.reason)
+    if (closing.signal.aborted) return Promise.reject(closedError())
     engine.counters.called()
     let call: Call
     try {
@@ -251,7 +252,7 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
   }
 
   async function close(): Promise<void> {
-    closing.abort(new KeypoolError('ERR_CLOSED', 'This fetch was closed.'))
+    closing.abort(closedError())
     engine.close()
     overflow.clear()
     while (underWay > 0) await new Promise<void>(resolve => whenIdle.push(resolve))
@@ -260,6 +261,10 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
 
   Object.defineProperty(wrapped, 'name', { value: 'fetch', configurable: true })
   return Object.assign(wrapped as PooledFetch, { pool: engine.pool, explain, close })
+}
+
+function closedError(): KeypoolError {
+  return new KeypoolError('ERR_CLOSED', 'This fetch was closed.')
 }
 
 const CLOSED: Omit<Explanation, 'method' | 'url'> = {

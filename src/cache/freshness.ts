@@ -75,7 +75,7 @@ function initialAgeOf({ headers, requestedAt, receivedAt }: Received, age: numbe
 }
 
 /** How far the clocks of those that share a store may differ, in milliseconds. */
-const CLOCK_SKEW_MS = 60_000
+const CLOCK_SKEW_MS = 2_000
 
 /**
  * How old a stored response is now, by the system's clock, which a store may share with other machines and outlive.

@@ -1,6 +1,6 @@
 import type { Auth } from '../auth.js'
 import { InvalidOptionError } from '../errors.js'
-import { isArrayBuffer, isOwnRequest, isRequest } from '../platform.js'
+import { isArrayBuffer, isFormData, isOwnRequest, isRequest } from '../platform.js'
 import type { Secret } from '../secret.js'
 import { headersOf } from './foreign.js'
 import { isStreamLike, toWebStream } from './web-stream.js'
@@ -159,12 +159,17 @@ export async function authoriseByFunction(
   const common = { ...init, ...changed, method: authorised.method, headers: headersOf(authorised.headers as never) }
   if (authorised.body === null) return { input: authorised.url, init: { ...common, body: undefined } }
   if (authorised.body === before && isSentAsItIs(init.body)) return { input: authorised.url, init: common }
+  if (authorised.bodyUsed && init.body && !isStreamLike(init.body)) {
+    // The function has read it, to sign it perhaps. A form draws another boundary when it is sent.
+    if (isFormData(init.body)) common.headers.delete('content-type')
+    return { input: authorised.url, init: common }
+  }
   // Of a body in memory the length is known only when it is there as a whole.
-  if (init.body && !isStreamLike(init.body)) {
+  if (!isOwnRequest(input) && !isStreamLike(init.body)) {
     return { input: authorised.url, init: { ...common, body: await authorised.arrayBuffer() } }
   }
   // The platform knows the length of its own request's body, even where nobody else can see it.
-  if (!init.body && isOwnRequest(authorised)) return { input: authorised, init: common }
+  if (isOwnRequest(input) && isOwnRequest(authorised)) return { input: authorised, init: common }
   const streamed = { ...common, body: toWebStream(authorised.body), duplex: 'half' }
   return { input: authorised.url, init: streamed as RequestInit }
 }

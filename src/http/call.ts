@@ -63,8 +63,10 @@ let noHeaders: Headers | undefined
 const REDIRECTS: ReadonlySet<string> = new Set(['follow', 'manual', 'error'])
 /** The place in line, by priority. */
 const RANKS: Readonly<Record<string, 0 | 1 | 2>> = { __proto__: null, high: 0, auto: 1, low: 2 } as never
-/** Stands for what is no plain init: of a mode that is none. */
-const EXOTIC = { mode: 'none' } as unknown as RequestInit
+/** The members that nearly all calls make do with. */
+const PLAIN_MEMBERS: ReadonlySet<string> = new Set(['method', 'headers', 'body', 'signal', 'priority', 'redirect'])
+/** `priority` is not yet in every runtime's types. */
+type PlainInit = RequestInit & { priority?: string }
 
 /**
  * Reads the arguments of `fetch` as the standard says.
@@ -79,7 +81,7 @@ export function readCall(
   maxReplayBytes: number,
   target?: URL,
 ): Call {
-  return readPlainCall(input, init, target) ?? readAnyCall(input, init, maxReplayBytes)
+  return readPlainCall(input, init, maxReplayBytes, target) ?? readAnyCall(input, init, maxReplayBytes)
 }
 
 /**
@@ -90,22 +92,31 @@ export function readCall(
 function readPlainCall(
   input: RequestInfo | URL,
   init: RequestInit | undefined,
+  maxReplayBytes: number,
   target: URL | undefined,
 ): Call | undefined {
   if (!target || isRequest(input) || target.username !== '' || target.password !== '') return undefined
-  const {
-    method = 'GET',
-    headers,
-    body,
-    signal,
-    priority,
-    redirect = 'follow',
-    ...others
-  } = (isPlain(init) ? (init ?? NOTHING) : EXOTIC) as RequestInit & { priority?: string }
-  for (const name in others) if (STANDARD.has(name)) return undefined
-  if (!PLAIN_METHODS.has(method) || !(signal === undefined || signal instanceof AbortSignal)) return undefined
-  if (body !== undefined && (!isPlainBody(body) || method === 'GET' || method === 'HEAD')) return undefined
-  if ((priority !== undefined && !(priority in RANKS)) || !REDIRECTS.has(redirect)) return undefined
+  if (!isPlain(init)) return undefined
+  let hasExtras = false
+  if (init) {
+    for (const name of Object.getOwnPropertyNames(init)) {
+      if (PLAIN_MEMBERS.has(name)) continue
+      if (STANDARD.has(name)) return undefined
+      hasExtras = true
+    }
+    hasExtras ||= Object.getOwnPropertySymbols(init).length > 0
+  }
+  const { method = 'GET', headers, body, signal, priority, redirect = 'follow' } = (init ?? NOTHING) as PlainInit
+  const rest: RequestInit = hasExtras ? (extrasOf(init) as RequestInit) : {}
+  if (priority !== undefined) (rest as PlainInit).priority = priority
+  const isPlainCall =
+    PLAIN_METHODS.has(method) &&
+    (signal === undefined || signal instanceof AbortSignal) &&
+    (body === undefined || (isPlainBody(body) && method !== 'GET' && method !== 'HEAD')) &&
+    (priority === undefined || priority in RANKS) &&
+    REDIRECTS.has(redirect)
+  // Members are read once, whatever has been found out by then.
+  if (!isPlainCall) return readAnyCall(input, { ...rest, method, headers, body, signal, redirect }, maxReplayBytes)
   return {
     method,
     url: target.href,
@@ -116,7 +127,7 @@ function readPlainCall(
     redirect,
     cache: 'default',
     rank: priority === undefined ? 1 : RANKS[priority]!,
-    rest: others,
+    rest,
     source: undefined,
     owner: undefined,
   }
@@ -152,7 +163,8 @@ function readAnyCall(input: RequestInfo | URL, init: RequestInit | undefined, ma
   if (body !== undefined) asked.body = isUnsteady(body) ? body : ''
   const request = new Request(given, isDictionary(init) ? asked : (init as unknown as RequestInit))
   const signal = givenSignal === undefined ? owner?.signal : (givenSignal as AbortSignal | null)
-  const { method: _m, redirect: _r, priority, ...settings } = members
+  const { method: _m, redirect: _r, ...settings } = members
+  const { priority } = members
   return {
     method: request.method,
     url: request.url,
@@ -184,13 +196,24 @@ function membersOf(init: RequestInit | undefined): Members {
   return members
 }
 
-/** What an init holds that no standard knows; some platform does. */
+/**
+ * What an init holds that no standard knows; some platform does. Members may be inherited, have a getter, or be hidden from
+ * enumeration, as those of the standard may.
+ */
 function extrasOf(init: RequestInit | undefined): object {
   const extras: Record<PropertyKey, unknown> = {}
+  if (typeof init === 'function') return Object.assign(extras, init)
   if (init === undefined || init === null || !isDictionary(init)) return extras
   const from = init as Record<PropertyKey, unknown>
-  for (const name in from) if (!STANDARD.has(name)) extras[name] = from[name]
-  for (const symbol of Object.getOwnPropertySymbols(from)) extras[symbol] = from[symbol]
+  // Not of the prototype of all objects, of whichever realm: what a program has put there is not meant for a fetch.
+  for (let holder: object | null = init; holder !== null && !Object.hasOwn(holder, 'isPrototypeOf'); ) {
+    for (const name of Reflect.ownKeys(holder)) {
+      if (STANDARD.has(name) || name === 'constructor' || name in extras) continue
+      const value = from[name]
+      if (value !== undefined) extras[name] = value
+    }
+    holder = Object.getPrototypeOf(holder)
+  }
   return extras
 }
 

@@ -1,6 +1,6 @@
 import { describe } from '../describe.js'
 import { KeypoolError } from '../errors.js'
-import { isError } from '../platform.js'
+import { isError, isWebStream } from '../platform.js'
 import { LazyBody } from './lazy-body.js'
 import { lazyResponse } from './lazy-response.js'
 import { hasNullBody, isConstructible, withFacts } from './response-facts.js'
@@ -56,31 +56,54 @@ export function adoptRequest(foreign: Request): Request {
  * What the wrapped `fetch` gave, as a response that this library can work with.
  *
  * A response of the platform, or of another implementation that streams as the web does, is returned as it came. One whose
- * body is a stream of Node (node-fetch) becomes a response of the platform, so that all responses of a pool are alike.
+ * body is a stream of Node (node-fetch), or has no stream at all (polyfills), becomes a response of the platform, so that
+ * all responses of a pool are alike.
  *
  * @throws KeypoolError with `ERR_INVALID_RESPONSE` for what is no response at all, as some mocks give
  */
-export function adoptResponse(given: Response): Response {
-  const { status, headers, body } = (given ?? {}) as Partial<Response>
-  if (typeof status !== 'number' || typeof headers?.get !== 'function' || typeof headers.has !== 'function') {
-    throw invalidResponse(given)
+export function adoptResponse(fetched: unknown): Response {
+  if (fetched instanceof globalThis.Response) return fetched
+  const given = (fetched ?? {}) as Response
+  const { status, headers, body, url } = given as Partial<Response>
+  if (
+    typeof status !== 'number' ||
+    typeof headers?.get !== 'function' ||
+    typeof headers[Symbol.iterator] !== 'function'
+  ) {
+    throw invalidResponse(fetched)
   }
-  if (!body || typeof body.getReader === 'function') return given
-  const stream = toWebStream(body)
-  if (!stream || typeof headers[Symbol.iterator] !== 'function') throw invalidResponse(given)
+  if (typeof url === 'string' && typeof headers.has === 'function' && (body === null || isWebStream(body))) return given
+  const isBodyless = body === null || hasNullBody(status)
+  const stream = isBodyless ? null : body === undefined ? streamOfWhole(given) : toWebStream(body)
+  if (stream === undefined) throw invalidResponse(fetched)
   const facts = {
     statusText: String(given.statusText ?? ''),
-    url: String(given.url ?? ''),
+    url: String(url ?? ''),
     redirected: given.redirected === true,
     type: given.type ?? 'default',
   }
   const own = headersOf(headers as never)
-  if (!isConstructible(status) || hasNullBody(status)) {
-    const shown = isConstructible(status) ? status : 200
-    const empty = withFacts(new Response(null, { status: shown, headers: own }), facts, own)
-    return shown === status ? empty : Object.defineProperty(empty, 'status', { value: status, configurable: true })
-  }
-  return lazyResponse(LazyBody.of(new Response(stream)), status, facts, own)
+  if (stream && isConstructible(status)) return lazyResponse(LazyBody.of(new Response(stream)), status, facts, own)
+  const empty = withFacts(new Response(null, { status: isConstructible(status) ? status : 200 }), facts, own)
+  return isConstructible(status) ? empty : Object.defineProperty(empty, 'status', { value: status, configurable: true })
+}
+
+/** The body of a response that can only be had as a whole; `undefined` where it can't be had at all. */
+function streamOfWhole(given: Partial<Response>): ReadableStream<Uint8Array> | undefined {
+  const read =
+    typeof given.arrayBuffer === 'function'
+      ? async () => new Uint8Array(await given.arrayBuffer!())
+      : typeof given.text === 'function'
+        ? async () => new TextEncoder().encode(await given.text!())
+        : undefined
+  if (!read) return undefined
+  return new ReadableStream({
+    async pull(controller) {
+      const bytes = await read()
+      if (bytes.byteLength > 0) controller.enqueue(bytes)
+      controller.close()
+    },
+  })
 }
 
 function invalidResponse(given: unknown): KeypoolError {

@@ -91,7 +91,10 @@ export function lazily(response: Response): { readonly response: Response; reado
   if (known) return { response, body: known }
   const body = LazyBody.of(response)
   const { status, headers } = response
-  return { response: lazyResponse(body, status, factsOf(response), headers, classOf(response)), body }
+  const lazy = lazyResponse(body, status, factsOf(response), headers, classOf(response))
+  // What the wrapped fetch has put onto its response is the caller's to find.
+  for (const name of Object.keys(response)) Reflect.set(lazy, name, Reflect.get(response, name))
+  return { response: lazy, body }
 }
 
 /**
@@ -109,6 +112,8 @@ export function bodyWatcher(clock: Clock): BodyWatcher {
   const readAhead = () => {
     isScheduled = false
     for (const { body, stream } of waiting) {
+      // Nothing that the body holds may hold the stream, which would then never be collected.
+      body.onTaken = undefined
       dropped().register(stream, body)
       void body.readAhead()
     }
@@ -193,12 +198,12 @@ function isUntouched(response: LazyResponse, { body, stream }: LazyState): boole
 }
 
 /** Takes the body as a whole, if nobody has begun to read it. */
-function take(response: LazyResponse): ReturnType<LazyBody['take']> | undefined {
+function take(response: LazyResponse, isPatched: boolean): ReturnType<LazyBody['take']> | undefined {
   const state = response[STATE]
-  if (!isUntouched(response, state)) return undefined
+  if (isPatched || !isUntouched(response, state)) return undefined
   const taken = state.body.take()
-  // For the platform the body counts as used from now on.
-  void state.stream.cancel()
+  // For the platform the body is used, and its stream is locked, from now on.
+  void state.stream.getReader().cancel()
   return taken
 }
 
@@ -222,6 +227,8 @@ function lazyLike(prototype: Response): object {
 }
 
 function membersOver(platform: Response): object {
+  // What a program puts in the place of these later (a mock, a monitor) is what is to be called.
+  const { text, json, arrayBuffer } = platform
   return {
     get statusText() {
       return (this as unknown as LazyResponse)[STATE].facts.statusText
@@ -239,15 +246,15 @@ function membersOver(platform: Response): object {
       return (this as unknown as LazyResponse)[STATE].headers
     },
     async text(this: LazyResponse): Promise<string> {
-      const taken = take(this)
+      const taken = take(this, platform.text !== text)
       return taken ? decode((await taken).bytes) : platform.text.call(this)
     },
     async json(this: LazyResponse): Promise<unknown> {
-      const taken = take(this)
+      const taken = take(this, platform.json !== json)
       return taken ? JSON.parse(decode((await taken).bytes)) : platform.json.call(this)
     },
     async arrayBuffer(this: LazyResponse): Promise<ArrayBuffer> {
-      const taken = take(this)
+      const taken = take(this, platform.arrayBuffer !== arrayBuffer)
       if (!taken) return platform.arrayBuffer.call(this)
       const { bytes, shared } = await taken
       return shared ? bytes.slice().buffer : bytes.buffer

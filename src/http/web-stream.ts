@@ -32,3 +32,13 @@ export function isStreamLike(body: unknown): boolean {
 function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
   return typeof value === 'object' && value !== null && Symbol.asyncIterator in value
 }
+
+/**
+ * The stream again as one of the kind that it was made from: a `fetch` that gives out requests with streams of Node takes
+ * no others.
+ */
+export function streamLike(original: unknown, stream: ReadableStream<Uint8Array>): BodyInit {
+  if (isWebStream(original) || !isAsyncIterable(original)) return stream
+  const { from } = original.constructor as { from?: (chunks: AsyncIterable<Uint8Array>) => BodyInit }
+  return typeof from === 'function' ? from(stream as AsyncIterable<Uint8Array> & typeof stream) : stream
+}

@@ -38,6 +38,8 @@ export interface Referral {
   /** As an init takes it; `undefined`: there is none to send, and nothing to say of it. */
   readonly referrer: string | undefined
   readonly policy: ReferrerPolicy | undefined
+  /** Whether the referrer is what is to be sent, whatever the policy. */
+  readonly isFinal: boolean
 }
 
 /** What came of an attempt, after redirects. */
@@ -101,6 +103,7 @@ export function followRedirects(
             if (!host.safeWithNativeRedirects) {
               throw redirectError('this platform hides redirects, and would carry the key to wherever they lead')
             }
+            if (hop.native) throw redirectError('the wrapped fetch hides redirects that it was asked to follow')
             hop = { ...hop, native: true }
             continue
           }
@@ -154,10 +157,12 @@ function referralAfter(response: Response, { call, url, referral }: Hop, next: s
   const policy = referral ? referral.policy : call.rest.referrerPolicy
   const nextPolicy = referrerPolicyOf(response) ?? policy
   const source = givenReferrer(referral ? referral.referrer : call.rest.referrer)
-  if (source === undefined) return { referrer: undefined, policy: nextPolicy }
-  const sent = referral ? source : referrerFor(source, policy, new URL(url))
-  const nextSent = referrerFor(sent, nextPolicy, new URL(next))
-  return { referrer: nextSent === 'none' ? '' : nextSent.href, policy: nextPolicy }
+  if (source === undefined) return { referrer: undefined, policy: nextPolicy, isFinal: false }
+  const sent = referral?.isFinal ? source : referrerFor(source, policy, new URL(url))
+  // Where there is no page, the platform's own rules say as much as there is to say.
+  const isFinal = clientUrl() !== undefined
+  const nextSent = isFinal ? referrerFor(sent, nextPolicy, new URL(next)) : sent
+  return { referrer: nextSent === 'none' ? '' : nextSent.href, policy: nextPolicy, isFinal }
 }
 
 /**

@@ -1,5 +1,5 @@
 import pRetry from 'p-retry'
-import { type Clock, delay } from '../clock.js'
+import { abortable, type Clock, delay } from '../clock.js'
 import { KeypoolError } from '../errors.js'
 import type { Exchange } from '../exchange.js'
 import type { Call } from '../http/call.js'
@@ -54,16 +54,20 @@ export function retry(
     retries: number,
   ): Promise<boolean> {
     const { call } = exchange
-    const asked = outcome.kind === 'trouble' ? (outcome.wait ?? 0) : 0
+    const serverWait = outcome.kind === 'trouble' ? (outcome.wait ?? 0) : 0
     if (engine.scheduler.isClosed) return false
     // Coming back before the server wants it is no use to anyone: its answer stands.
-    if (asked > maxWait) return false
+    if (serverWait > maxWait) return false
     const response = outcome.kind === 'failed' ? undefined : outcome.response
     const error = outcome.kind === 'failed' ? outcome.error : undefined
     const context = { method: call.method, url: urlOf(call), retry: retries + 1, status: response?.status ?? null }
-    if (settings.shouldRetry && !(await settings.shouldRetry({ ...context, error: error ?? null }))) return false
+    if (settings.shouldRetry) {
+      // Of the program's own, it may take as long as it likes, but not longer than the call.
+      const asked = Promise.resolve(settings.shouldRetry({ ...context, error: error ?? null }))
+      if (!(await abortable(clock, asked, exchange.signal))) return false
+    }
     const backoff = Math.min(settings.maxDelay, settings.minDelay * settings.factor ** retries)
-    const wait = Math.round(Math.max(asked, backoff * (1 - Math.random() / 2)))
+    const wait = Math.round(Math.max(serverWait, backoff * (1 - Math.random() / 2)))
     engine.counters.retried(exchange.keyId ?? '')
     engine.emit('request-retried', () => ({
       ...context,

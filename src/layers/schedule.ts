@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.js'
-import { delay } from '../clock.js'
+import { abortable, delay } from '../clock.js'
 import { KeypoolError } from '../errors.js'
 import type { Cause } from '../events.js'
 import type { Exchange } from '../exchange.js'
@@ -82,7 +82,7 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
   const { engine, clock, onExhausted, provider, demandOf, watchBody, patience, urlOf } = options
   const { scheduler, health, counters, habits, lessons, emit } = engine
 
-  async function read(response: Response): Promise<Outcome> {
+  async function read(response: Response, signal: AbortSignal | undefined): Promise<Outcome> {
     if (!needsBody(response, provider)) return classify(response, '', provider, clock.wallNow())
     const { bytes, patience } = response.status >= 400 ? PEEK.error : PEEK.success
     const until = new AbortController()
@@ -90,7 +90,11 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
       () => false,
       () => false,
     )
-    const { text, whole, response: again } = await peek(response, bytes, reading => Promise.race([reading, timeUp]))
+    const {
+      text,
+      whole,
+      response: again,
+    } = await peek(response, bytes, reading => abortable(clock, Promise.race([reading, timeUp]), signal))
     until.abort()
     // An error that comes as a success is a small thing; the beginning of a large answer may say anything.
     const isStream = /event-stream/i.test(response.headers.get('content-type') ?? '')
@@ -186,7 +190,7 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
           // Another origin's answer, after a redirect, says nothing about the key.
           if (!last) return { kind: 'answer', response: arrival.response }
           lessons.clock.observe(arrival.response.headers, last.takenAt, clock.now())
-          outcome = await read(arrival.response)
+          outcome = await read(arrival.response, exchange.signal)
         } catch (error) {
           last?.end()
           if (exchange.signal?.aborted) throw exchange.signal.reason

@@ -6,6 +6,7 @@ import { KeypoolTimeoutError } from '../errors.js'
 import { type Authoriser, authoriseByFunction, type FetchArguments, type Outgoing } from '../http/authorise.js'
 import { adoptResponse } from '../http/foreign.js'
 import { withFacts } from '../http/response-facts.js'
+import { streamLike } from '../http/web-stream.js'
 import { isOwnRequest } from '../platform.js'
 import type { Lease } from '../pool/lease.js'
 import { redactError } from '../redact.js'
@@ -61,7 +62,7 @@ export function transport(options: TransportOptions): (signal: AbortSignal | und
         }
         lease?.leaves()
         const response = adoptResponse(
-          await responseUnlessAborted(clock, fetch(request.input, request.init), attemptSignal),
+          await responseUnlessAborted(clock, Promise.resolve(fetch(request.input, request.init)), attemptSignal),
         )
         lease?.answered()
         return lease ? withoutKey(response, lease) : response
@@ -74,10 +75,10 @@ export function transport(options: TransportOptions): (signal: AbortSignal | und
     }
 }
 
-/** What is to be sent as the referrer has been worked out: no policy is to change it any more. */
-function asInit({ referrer, policy }: Referral): RequestInit {
-  if (referrer !== undefined) return { referrer, referrerPolicy: 'unsafe-url' }
-  return policy ? { referrerPolicy: policy } : {}
+function asInit({ referrer, policy, isFinal }: Referral): RequestInit {
+  // No policy is to change what has been worked out.
+  const referrerPolicy = isFinal ? 'unsafe-url' : policy
+  return { ...(referrer !== undefined && { referrer }), ...(referrerPolicy && { referrerPolicy }) }
 }
 
 /** Adds the body: a `Request`'s own as it came, where it is sent for the first time and to where it was meant to go. */
@@ -99,7 +100,8 @@ async function withBodyOf(hop: Hop, url: string, init: RequestInit): Promise<Fet
       // To another URL the body must be taken out of its Request, which loses its length: better to have it whole first.
       const bytes = await kept.whole()
       if (bytes) return { input: url, init: { ...init, body: bytes } }
-      return { input: url, init: { ...init, body: request.body, duplex: 'half' } as RequestInit }
+      const rest = streamLike(hop.call.owner?.body, request.body!)
+      return { input: url, init: { ...init, body: rest, duplex: 'half' } as RequestInit }
     }
   }
 }

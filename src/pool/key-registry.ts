@@ -90,10 +90,20 @@ export class KeyRegistry {
   find(id: string): PooledKey {
     const key = this.#keyring.get(id)
     if (!key) {
-      const what = this.isValue(id) ? 'given: it is the value of a key' : describe(id)
+      const what = this.#holdsValue(id) ? 'given: it holds the value of a key' : describe(id)
       throw new KeypoolError('ERR_UNKNOWN_KEY', `No key has the id ${what}.`)
     }
     return key
+  }
+
+  /** Whether a text holds the value of one of the keys, or one that it had before. */
+  #holdsValue(text: string): boolean {
+    for (const { secret, formerSecret } of this.#keyring.values()) {
+      for (const each of [secret, formerSecret]) {
+        if (each && (each.equals(text) || redactText(text, each) !== text)) return true
+      }
+    }
+    return false
   }
 
   /** Whether a text is the value of one of the keys. */
@@ -146,17 +156,20 @@ export class KeyRegistry {
     const byId = new Map(all.flatMap(settings => (settings.id === undefined ? [] : [[settings.id, settings]])))
     // First what goes, so that a name that moves from one value to another is free.
     const gone: PooledKey[] = []
+    const renewals: [PooledKey, KeySettings][] = []
     for (const key of [...this.#fromSource]) {
       const settings = byValue.get(key.secret.reveal())
-      const isSame = settings && (settings.id === undefined || settings.id === key.id)
-      const renewed = isSame ? undefined : byId.get(key.id)
-      if (isSame) continue
-      if (renewed && !this.#byValue.has(renewed.secret.reveal())) this.#renew(key, renewed)
+      if (settings && (settings.id === undefined || settings.id === key.id)) continue
+      const renewed = byId.get(key.id)
+      if (renewed) renewals.push([key, renewed])
       else {
         this.#takeOut(key)
         gone.push(key)
       }
     }
+    // Old values first: keys may have changed places.
+    for (const [key] of renewals) this.#byValue.delete(key.secret.reveal())
+    for (const [key, settings] of renewals) this.#renew(key, settings)
     // A group whose limits have changed begins a new bucket, with all of its keys.
     for (const { group, limits } of all) {
       if (group === undefined) continue
@@ -174,7 +187,6 @@ export class KeyRegistry {
   /** A key has a new value: its counts and its state stay, but for what was said of the old value alone. */
   #renew(key: PooledKey, { secret }: KeySettings): void {
     this.removed?.(key)
-    this.#byValue.delete(key.secret.reveal())
     this.#byValue.set(secret.reveal(), key)
     key.formerSecret = key.secret
     key.secret = secret

@@ -23,6 +23,9 @@ export interface KeyringHost {
   admit(part: string, now: number): number | undefined
 }
 
+/** A system clock that differs by more than before was set, in milliseconds. */
+const CLOCK_CHANGE_MS = 1_000
+
 /** When a key may become usable: now, at a moment, at the end of a running request, or never by itself. */
 export type Hope = { readonly kind: 'now' | 'held' | 'none' } | { readonly kind: 'at'; readonly at: number }
 
@@ -46,6 +49,8 @@ export class Keyring {
   /** The weight of the heaviest of those requests. */
   #deferredFor = 0
   #held = 0
+  /** How far the system's clock is ahead of the one for spans. */
+  #wallOffset = 0
   /** When those that wait for a part of the keys' quotas, or for all of it, are to look again. */
   readonly #wakes = new Map<string, number>()
 
@@ -313,6 +318,7 @@ export class Keyring {
   }
 
   #lookAtDue(now: number): void {
+    this.#heedClockChange()
     for (let key = this.#timed.first; key && key.readyAt <= now; key = this.#timed.first) {
       if (this.#hasExpired(key)) this.#host.expired(key)
       else this.settle(key, LEAST, now)
@@ -347,6 +353,14 @@ export class Keyring {
       first = Math.min(first, Math.max(usableAt, key.quota.partAvailableAt(part, weigh, now)))
     }
     return Math.max(first, now + 1)
+  }
+
+  /** Where the system's clock was set, calendar windows and `expiresAt` come at other times than was thought. */
+  #heedClockChange(): void {
+    const { now, wall } = this.#host.moment()
+    if (Math.abs(wall - now - this.#wallOffset) < CLOCK_CHANGE_MS) return
+    this.#wallOffset = wall - now
+    for (const key of this.#keys.values()) if (key.place === 'timed') this.settle(key, LEAST, now)
   }
 
   #hasExpired(key: PooledKey): boolean {

@@ -126,7 +126,11 @@ export class Scheduler {
   serve(): void {
     // Lending and rejecting run the program's own code in between (strategies, listeners), which may come back here.
     this.#again = true
-    if (this.#serving || this.#choosing || this.#queue.size === 0) return
+    if (this.#serving || this.#choosing) return
+    if (this.#queue.size === 0) {
+      this.#disarm()
+      return
+    }
     this.#serving = true
     try {
       let left = BATCH

@@ -85,7 +85,7 @@ const key = v.pipe(
             weight: v.optional(positiveNumber),
             priority: v.optional(v.pipe(v.number('a number'), v.finite('a number'))),
             limits: v.optional(limits),
-            expiresAt: v.optional(v.date('a Date')),
+            expiresAt: v.optional(v.custom<Date>(isDate, 'a Date')),
             baseUrl: v.optional(
               v.pipe(
                 v.string('an http(s) URL without query, hash or credentials'),
@@ -171,6 +171,11 @@ const share = v.pipe(
   v.number('a share from 0 to 1'),
   v.check(each => each >= 0 && each <= 1, 'a share from 0 to 1'),
 )
+
+/** Of whichever realm. */
+function isDate(value: unknown): boolean {
+  return Object.prototype.toString.call(value) === '[object Date]'
+}
 
 function isLogger(value: unknown): boolean {
   const logger = value as Record<string, unknown> | null

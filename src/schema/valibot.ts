@@ -5,7 +5,6 @@ export {
   boolean,
   check,
   custom,
-  date,
   finite,
   type GenericSchema,
   type InferOutput,

@@ -84,6 +84,16 @@ describe('a system clock that was wrong for a moment', () => {
     expect(fetch.pool.keys()[0]!.remaining).toBe(3)
   })
 
+  it.each(['day', 'month'] as const)('that is set into the next %s gives its limit at once', async per => {
+    const fetch = make({ limits: { requests: 2, per } })
+    await fetch(ORIGIN)
+    await fetch(ORIGIN)
+    await expect(fetch(ORIGIN)).rejects.toMatchObject({ code: 'ERR_POOL_EXHAUSTED' })
+    skew = (per === 'day' ? 1 : 31) * 24 * HOUR
+    expect((await fetch(ORIGIN)).status).toBe(200)
+    expect(fetch.pool.keys()[0]!.remaining).toBe(1)
+  })
+
   it('stands still: a waiting call ends at maxWait, and windows go on', async () => {
     const fetch = make({ limits: { requests: 1, per: 200 }, maxWait: 100 })
     await fetch(ORIGIN)

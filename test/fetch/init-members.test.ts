@@ -66,6 +66,44 @@ describe.each(WAYS)('members of init that no standard knows, %s', (_, options) =
   })
 })
 
+it('members of init are read once each, hidden and inherited ones too', async () => {
+  class Init {
+    get proxy() {
+      reads.push('proxy')
+      return 'p'
+    }
+  }
+  const reads: string[] = []
+  const getter = (name: string, value: unknown) => ({
+    configurable: true,
+    enumerable: name !== 'dispatcher',
+    get() {
+      reads.push(name)
+      return value
+    },
+  })
+  const seen: RequestInit[] = []
+  const base = async (_: unknown, init: RequestInit = {}) => {
+    seen.push(init)
+    return new Response('')
+  }
+  const fetch = wrapFetch(base as never, { origins: ORIGIN, keys: ['a'], cache: false })
+  const members = {
+    cf: getter('cf', 1),
+    dispatcher: getter('dispatcher', 2),
+    credentials: getter('credentials', 'omit'),
+  }
+  await fetch(`${ORIGIN}/`, Object.defineProperties(new Init(), members) as RequestInit)
+  await fetch(`${ORIGIN}/`, Object.defineProperties({}, { cf: members.cf, dispatcher: members.dispatcher }))
+  await fetch(`${ORIGIN}/`, { priority: 'high' } as RequestInit)
+  expect(reads.sort()).toEqual(['cf', 'cf', 'credentials', 'dispatcher', 'dispatcher', 'proxy'])
+  expect(seen).toMatchObject([
+    { cf: 1, dispatcher: 2, credentials: 'omit', proxy: 'p' },
+    { cf: 1, dispatcher: 2 },
+    { priority: 'high' },
+  ])
+})
+
 describe('a header of `auth`', () => {
   it.each(['X-API-Key', 'x-goog-api-key', 'Ocp-Apim-Subscription-Key'])(
     'is sent as it was written: %s',

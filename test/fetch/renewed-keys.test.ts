@@ -109,6 +109,30 @@ describe('a secret that was renewed', () => {
     expect(((await failed) as Error).message).toBe('could not send [secret]')
   })
 
+  it('is quoted by no error, nor is the old one', async () => {
+    const { state, fetch } = renewable([{ id: 'team', value: 'secret-value-1' }])
+    state.inputs = [{ id: 'team', value: 'secret-value-2' }]
+    await fetch.pool.refresh()
+    for (const id of ['secret-value-1', 'secret-value-2', 'Bearer secret-value-2', ' secret-value-1']) {
+      for (const act of ['disable', 'enable', 'reset', 'remove'] as const) {
+        expect(() => fetch.pool[act](id)).toThrow(/^No key has the id given/)
+      }
+    }
+  })
+
+  it.each([
+    ['change places', ['2', '1', '3']],
+    ['are shifted', ['4', '1', '2']],
+  ])('keeps its counts where several %s', async (_, order) => {
+    const values = (versions: readonly string[]): KeyInput[] =>
+      versions.map((version, index) => ({ id: 'abc'[index]!, value: `secret-value-${version}` }))
+    const { state, fetch } = renewable(values(['1', '2', '3']), { limits: { requests: 3, per: '1h' }, maxWait: 0 })
+    for (let call = 0; call < 9; call++) await fetch(ORIGIN)
+    state.inputs = values(order)
+    await fetch.pool.refresh()
+    await expect(fetch(ORIGIN)).rejects.toMatchObject({ code: 'ERR_POOL_EXHAUSTED' })
+  })
+
   it('may change places with another', async () => {
     const { state, fetch } = renewable([
       { id: 'a', value: 'secret-value-1' },
@@ -197,6 +221,18 @@ describe('calls that wait', () => {
     await Promise.all(calls)
     expect(fetch.pool.stats().turnedAway).toBe(0)
     expect(fetch.pool.diagnose().findings.some(({ kind }) => kind === 'turned-away')).toBe(false)
+  })
+
+  it.each<[string, object]>([
+    ['a strategy of the program', { strategy: (keys: { id: string }[]) => keys[0]!.id }],
+    ['one of the library', {}],
+  ])('leave no timer behind once all are served, by %s', async (_, options) => {
+    const { fetch } = renewable([], { keys: ['a'], limits: { concurrency: 1 }, maxWait: '1h', ...options })
+    const calls = Array.from({ length: 5 }, async () => (await fetch(ORIGIN)).text())
+    await pass(1_000)
+    await Promise.all(calls)
+    await pass(2_000)
+    expect(vi.getTimerCount()).toBe(0)
   })
 
   it('for a key that will have expired before its turn are told when it does', async () => {

@@ -106,6 +106,19 @@ describe('a transient failure', () => {
     expect(asked).toMatchObject([{ method: 'GET', retry: 1, status: 503, error: null }])
   })
 
+  it('does not wait for a `shouldRetry` that never answers, beyond the call’s own end', async () => {
+    const server = await loopback(() => ({ status: 503 }))
+    const shouldRetry = () => new Promise<boolean>(() => {})
+    const options = { origins: server.url, keys: ['a'], retry: { ...QUICK, shouldRetry } }
+    await expect(wrapFetch(globalThis.fetch, { ...options, timeout: 50 })(server.url)).rejects.toMatchObject({
+      code: 'ERR_TIMEOUT',
+    })
+    const signal = AbortSignal.timeout(50)
+    await expect(wrapFetch(globalThis.fetch, options)(server.url, { signal })).rejects.toMatchObject({
+      name: 'TimeoutError',
+    })
+  })
+
   it('is a matter of statuses that the user may choose', async () => {
     const server = await loopback((_, count) => (count === 1 ? { status: 404 } : { status: 503 }))
     const fetch = wrapFetch(globalThis.fetch, {

@@ -2,7 +2,7 @@ import { wrapFetch } from 'fetch-keypool'
 import { HttpResponse, http } from 'msw'
 import { setupServer } from 'msw/node'
 import nock from 'nock'
-import nodeFetch from 'node-fetch'
+import nodeFetch, { Request as NodeRequest } from 'node-fetch'
 import * as undici from 'undici'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { loopback } from '../helpers/loopback.js'
@@ -104,12 +104,69 @@ describe('mocks', () => {
     ['nothing', undefined],
     ['a text', 'ok'],
     ['a body alone', { body: 'x' }],
+    [
+      'an object with headers and json() alone',
+      { ok: true, status: 200, headers: new Headers(), json: async () => ({}) },
+    ],
     ['a body that can’t be read', { status: 200, headers: new Headers(), body: 'text' }],
   ])('that give %s are told so by name', async (_, given) => {
     const fetch = wrapFetch((async () => given) as never, { origins: ORIGIN, keys: ['a'], cache: false, retry: false })
     const error = await fetch(ORIGIN).catch(error => error)
     expect(error).toMatchObject({ code: 'ERR_INVALID_RESPONSE', message: expect.stringMatching(/new Response\(/) })
     expect(fetch.pool.keys()[0]).toMatchObject({ inFlight: 0, state: 'ready' })
+  })
+})
+
+describe('a wrapped fetch of another make', () => {
+  it.each<[string, (response: Response) => unknown]>([
+    ['at once', response => response],
+    // biome-ignore lint/suspicious/noThenProperty: that is what is tested.
+    ['by a thenable', response => ({ then: (resolve: (value: Response) => void) => resolve(response) })],
+  ])('may answer %s, with a signal and a timeout too', async (_, answer) => {
+    const base = (() => answer(new Response('ok'))) as never
+    for (const options of [{}, { timeout: 1_000 }, { timeout: { attempt: 1_000 } }]) {
+      const fetch = wrapFetch(base, { origins: ORIGIN, keys: ['a'], cache: false, ...options })
+      for (const init of [{}, { signal: new AbortController().signal }]) {
+        expect(await (await fetch(ORIGIN, init)).text()).toBe('ok')
+      }
+    }
+  })
+
+  it('may give a response whose body can only be had as a whole, which is cached like any other', async () => {
+    let made = 0
+    const base = async () => ({
+      ...{ ok: true, status: 200, statusText: '', url: '', redirected: false, type: 'default' },
+      headers: new Headers(),
+      text: async () => `number ${++made}`,
+    })
+    const fetch = wrapFetch(base as never, { origins: ORIGIN, keys: ['a'], cache: { ttl: '1m' } })
+    for (let call = 0; call < 2; call++) expect(await (await fetch(ORIGIN)).text()).toBe('number 1')
+  })
+
+  it('that hides redirects which it was asked to follow is asked twice, and no more', async () => {
+    let asked = 0
+    const base = async () => {
+      asked++
+      return Object.defineProperty(new Response(null), 'type', { value: 'opaqueredirect' })
+    }
+    const fetch = wrapFetch(base, { origins: ORIGIN, keys: ['a'], cache: false, retry: false })
+    await expect(fetch(ORIGIN)).rejects.toBeInstanceOf(TypeError)
+    expect(asked).toBe(2)
+  })
+
+  it('may put properties of its own onto its responses, which the caller finds', async () => {
+    const base = async () => Object.assign(new Response('ok'), { requestId: '1' })
+    const fetch = wrapFetch(base, { origins: ORIGIN, keys: ['a'], cache: false, limits: { concurrency: 1 } })
+    expect(await fetch(ORIGIN)).toMatchObject({ requestId: '1' })
+  })
+
+  it('and a body’s method that is patched later is the one that is called', async () => {
+    const base = async () => new Response('{}')
+    const fetch = wrapFetch(base, { origins: ORIGIN, keys: ['a'], cache: false, limits: { concurrency: 1 } })
+    await (await fetch(ORIGIN)).json()
+    const json = vi.spyOn(Response.prototype, 'json').mockResolvedValue('patched')
+    expect(await (await fetch(ORIGIN)).json()).toBe('patched')
+    json.mockRestore()
   })
 })
 
@@ -156,6 +213,25 @@ describe('other implementations', () => {
       expect(await (await fetch(request as never)).text()).toMatch(/^POST key x/)
     }
     expect(await (await fetch(new undici.Request(server.url) as never)).text()).toMatch(/^GET key/)
+  })
+
+  it('a Request of node-fetch’s is sent whole, whatever its size', async () => {
+    const server = await loopback(({ body }) => ({ body: `${body.length} ${body.slice(0, 2)}` }))
+    for (const [size, maxBytes] of [
+      [3, 0],
+      [3, 100],
+      [2_000_000, 1_000],
+      [17_000_000, undefined],
+    ] as const) {
+      const fetch = wrapFetch(nodeFetch as never, {
+        origins: server.url,
+        keys: ['key'],
+        cache: false,
+        replay: { maxBytes },
+      })
+      const request = new NodeRequest(server.url, { method: 'POST', body: 'a'.repeat(size) })
+      expect(await (await fetch(request as never)).text()).toBe(`${size} aa`)
+    }
   })
 
   it('a Request of undici’s is taken by the platform’s fetch too, with its signal', async () => {

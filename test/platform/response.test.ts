@@ -1,3 +1,5 @@
+import v8 from 'node:v8'
+import vm from 'node:vm'
 import { wrapFetch } from 'fetch-keypool'
 import { describe, expect, it, vi } from 'vitest'
 import { lazyBodyOf, responseOf } from '../../src/http/lazy-response.js'
@@ -94,6 +96,7 @@ describe.each(SETTINGS)('a response %s', (...setting) => {
     const cancelled = await get()
     await cancelled.body!.cancel()
     expect(cancelled.bodyUsed).toBe(true)
+    expect(read.body!.locked).toBe(true)
     await expect(cancelled.json()).rejects.toBeInstanceOf(TypeError)
   })
 
@@ -238,6 +241,49 @@ describe('a body that is watched', () => {
       await expect(reading).rejects.toBe(reason)
       await vi.waitFor(() => expect(fetch.pool.keys()[0]!.inFlight).toBe(0))
     }
+  })
+})
+
+describe('a response that the program drops', () => {
+  v8.setFlagsFromString('--expose-gc')
+  const collect = vm.runInNewContext('gc') as () => void
+  const collected = async () => {
+    for (let round = 0; round < 5; round++) {
+      await new Promise(resolve => setTimeout(resolve, 10))
+      collect()
+    }
+  }
+
+  it.each<[string, (response: Response) => unknown]>([
+    ['unread', () => {}],
+    ['after a look at its body', response => response.body],
+    ['half read', response => response.body!.getReader().read()],
+  ])('gives its permit back once it is collected: %s', async (_, use) => {
+    const server = await loopback(() => ({ body: 'x'.repeat(2_000_000) }))
+    const options = { limits: { concurrency: 1 }, cache: false as const, maxWait: '10s' as const }
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: ['a'], ...options })
+    for (let call = 0; call < 3; call++) {
+      await (async () => use(await fetch(server.url)))()
+      await vi.waitFor(async () => {
+        await collected()
+        expect(fetch.pool.keys()[0]!.inFlight).toBe(0)
+      }, 9_000)
+    }
+  })
+
+  it.each<[string, object]>([
+    ['with concurrency', { cache: false, limits: { concurrency: 5 } }],
+    ['with a cache of ten entries', { cache: { ttl: '1m', maxEntries: 10 } }],
+  ])('leaves nothing behind, %s', async (_, options) => {
+    const base = async () => new Response('x'.repeat(50_000))
+    const fetch = wrapFetch(base, { origins: ORIGIN, keys: ['a'], ...options })
+    const alive: WeakRef<Response>[] = []
+    for (let call = 0; call < 200; call++) {
+      alive.push(new WeakRef(await fetch(`${ORIGIN}/${call}`)))
+      if (call % 20 === 0) await new Promise(resolve => setTimeout(resolve, 1))
+    }
+    await collected()
+    expect(alive.filter(each => each.deref()).length).toBeLessThan(20)
   })
 })
 
