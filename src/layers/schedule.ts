@@ -59,6 +59,24 @@ function identityOf({ body }: Call): string | undefined {
     : undefined
 }
 
+/** What was sent, as far as it is text: what a service gives back of it is not the service's own word. */
+function textOf({ url, headers, body }: Call): string[] {
+  const query = decodeURIComponentSafely(url.slice(url.indexOf('/', 8)))
+  const sent = body.kind === 'value' ? body.value : body.kind === 'request' ? body.kept.bytes : ''
+  const text =
+    typeof sent === 'string' ? sent : ArrayBuffer.isView(sent) ? new TextDecoder().decode(sent) : String(sent ?? '')
+  return [text, query, ...headers.values()]
+}
+
+function decodeURIComponentSafely(text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '))
+  } catch {
+    // Not percent-encoded in any way that has a meaning.
+    return text
+  }
+}
+
 /** How long a body is, where its header says it. */
 function lengthOf({ headers }: Response): number {
   return Number(headers.get('content-length') ?? 0) || 0
@@ -82,7 +100,7 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
   const { engine, clock, onExhausted, provider, demandOf, watchBody, patience, urlOf } = options
   const { scheduler, health, counters, habits, lessons, emit } = engine
 
-  async function read(response: Response, signal: AbortSignal | undefined): Promise<Outcome> {
+  async function read(response: Response, { call, signal }: Exchange): Promise<Outcome> {
     if (!needsBody(response, provider)) return classify(response, '', provider, clock.wallNow())
     const { bytes, patience } = response.status >= 400 ? PEEK.error : PEEK.success
     const until = new AbortController()
@@ -99,7 +117,7 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
     // An error that comes as a success is a small thing; the beginning of a large answer may say anything.
     const isStream = /event-stream/i.test(response.headers.get('content-type') ?? '')
     const counts = response.status >= 400 || whole || isStream
-    return classify(again, counts ? text : '', provider, clock.wallNow())
+    return classify(again, counts ? text : '', provider, clock.wallNow(), () => textOf(call))
   }
 
   /**
@@ -190,7 +208,7 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
           // Another origin's answer, after a redirect, says nothing about the key.
           if (!last) return { kind: 'answer', response: arrival.response }
           lessons.clock.observe(arrival.response.headers, last.takenAt, clock.now())
-          outcome = await read(arrival.response, exchange.signal)
+          outcome = await read(arrival.response, exchange)
         } catch (error) {
           last?.end()
           if (exchange.signal?.aborted) throw exchange.signal.reason

@@ -2,7 +2,7 @@ import { EPOCH_SECONDS, parseMilliseconds, parseWhen } from './when.js'
 
 /** What can be told by of a body: its text, and where it is JSON (or an event stream of it) its codes and hints. */
 export interface BodyFacts {
-  /** The beginning of the body, as far as it was read. */
+  /** The beginning of the body, as far as it was read, without what it quotes of the request or of a model's output. */
   readonly text: string
   /** The parsed body; of an event stream the first event; `undefined` where it is no JSON. */
   readonly json: unknown
@@ -32,27 +32,59 @@ const MILLISECOND_FIELDS: ReadonlySet<string> = new Set(
 /** Header fields that a body repeats. */
 const HEADER_FIELDS: ReadonlySet<string> = new Set(['xratelimitreset', 'ratelimitreset', 'xratelimitresetafter'])
 
+/**
+ * Fields in which errors give back what was asked for, or what a model has written: nothing in them is the service's own
+ * word.
+ */
+const ECHO_FIELDS: ReadonlySet<string> = new Set(
+  `failedgeneration input inputs param value values received given actual ctx loc request
+  requestbody prompt prompts messages content contents arguments args completion output outputs text delta choices example
+  examples rejectedvalue instancepath`.split(/\s+/),
+)
+
 /** How deep, and at how many members of a list, a body is looked into. */
-const DEPTH = 6
+const DEPTH = 10
 const BREADTH = 20
 const LONGEST_CODE = 120
 
-/** Reads what can be told by from the beginning of a body. */
-export function readBody(text: string, serverNow: number): BodyFacts {
+/**
+ * Reads what can be told by from the beginning of a body.
+ *
+ * @param echoes - takes out of a text what also stands in the request
+ */
+export function readBody(text: string, serverNow: number, echoes: (text: string) => string = same): BodyFacts {
   if (text === '') return NO_BODY
   const json = parseJson(text)
   const codes = new Set<string>()
   const waits: number[] = []
   if (json !== undefined) walk(json, '', 0)
   else for (const [, code] of text.matchAll(/<(?:Code|code|error|reason)>([^<>]{1,120})</g)) addCode(code!)
-  return { text, json, codes: [...codes], waits }
+  return {
+    text: json === undefined ? ownWordsOfText(text, echoes) : JSON.stringify(ownWords(json, 0)),
+    json,
+    codes: [...codes],
+    waits,
+  }
+
+  /** A JSON value without the fields and the quotations that give back what the service was sent. */
+  function ownWords(value: unknown, depth: number): unknown {
+    if (typeof value === 'string') return echoes(withoutQuotes(value))
+    if (typeof value !== 'object' || value === null) return value
+    if (depth > DEPTH) return null
+    if (Array.isArray(value)) return value.slice(0, BREADTH).map(each => ownWords(each, depth + 1))
+    const own = Object.entries(value).filter(([name]) => !ECHO_FIELDS.has(plain(name)))
+    return Object.fromEntries(own.map(([name, each]) => [name, ownWords(each, depth + 1)]))
+  }
 
   function walk(value: unknown, field: string, depth: number): void {
     if (depth > DEPTH) return
     if (Array.isArray(value)) {
       for (const each of value.slice(0, BREADTH)) walk(each, field, depth + 1)
     } else if (typeof value === 'object' && value !== null) {
-      for (const [name, each] of Object.entries(value)) walk(each, plain(name), depth + 1)
+      for (const [name, each] of Object.entries(value)) {
+        const inner = plain(name)
+        if (!ECHO_FIELDS.has(inner)) walk(each, inner, depth + 1)
+      }
     } else if (typeof value === 'string' || typeof value === 'number') {
       if (CODE_FIELDS.has(field)) addCode(String(value))
       const wait = waitOf(field, String(value))
@@ -76,6 +108,25 @@ export function readBody(text: string, serverNow: number): BodyFacts {
   }
 }
 
+/** JSON that was cut off has nothing but quotes in it. */
+function ownWordsOfText(text: string, echoes: (text: string) => string): string {
+  return echoes(/^\s*[[{]|^(?:event|data|:)/.test(text) ? text : withoutQuotes(text))
+}
+
+/**
+ * A text without what stands in quotes in it: a service quotes what it was sent. An apostrophe within or behind a word is
+ * none.
+ */
+function withoutQuotes(text: string): string {
+  return text.replace(QUOTED, ' ')
+}
+
+const QUOTED = /(?<![\w])(?:'[^'\n]*'|"[^"\n]*"|`[^`\n]*`|“[^”\n]*”|‘[^’\n]*’|«[^»\n]*»)(?![\w])/g
+
+function same(text: string): string {
+  return text
+}
+
 function isMoment(value: string): boolean {
   return Number(value) >= EPOCH_SECONDS
 }
@@ -84,11 +135,21 @@ function plain(name: string): string {
   return name.startsWith('__') ? name : name.toLowerCase().replace(/[^a-z0-9]/g, '')
 }
 
+/** Where an event stream begins with an event of data, perhaps after comments and the event's name. */
+const FIRST_EVENT = /^(?:(?:event|id|retry):[^\n]*\n|:[^\n]*\n|\s)*data:/
+
+/** The error that a body names outright at its top, as services do that have begun to answer with 200. */
+export function outrightError(text: string): Record<string, unknown> | undefined {
+  const json = parseJson(text)
+  const whole = (Array.isArray(json) ? json[0] : json) as Record<string, unknown> | null | undefined
+  const error = whole?.error
+  if (typeof error === 'object' && error !== null) return error as Record<string, unknown>
+  return whole?.type === 'error' ? whole : undefined
+}
+
 function parseJson(text: string): unknown {
   const start = text.trimStart()
-  const source = /^(?:event:[^\n]*\n|:[^\n]*\n|\s)*data:/.test(start)
-    ? (/^data: ?(.*)$/m.exec(start)?.[1] ?? '')
-    : start
+  const source = FIRST_EVENT.test(start) ? (/^data: ?(.*)$/m.exec(start)?.[1] ?? '') : start
   if (!/^[[{]/.test(source)) return undefined
   try {
     return JSON.parse(source)

@@ -1,8 +1,9 @@
-import { NO_BODY, readBody } from './body-facts.js'
-import { readGenerally } from './general.js'
+import { NO_BODY, outrightError, readBody } from './body-facts.js'
+import { echoRemover } from './echo.js'
+import { isOfLongWindow, readGenerally } from './general.js'
 import { matches } from './match.js'
 import type { Outcome } from './outcome.js'
-import type { Provider, Reply, Scope } from './provider.js'
+import type { Meaning, Provider, Reply, Scope } from './provider.js'
 import { readTiming } from './timing.js'
 import { serverTime } from './wait-hint.js'
 
@@ -15,7 +16,10 @@ const TEXTUAL = /json|text|xml/i
 /** Whether the beginning of the body is needed to tell what a response means. */
 export function needsBody({ status, headers }: Response, provider: Provider | undefined): boolean {
   const type = headers.get('content-type')
-  if (status < 400) return isReadAnyway(status, provider) && /json|event-stream/i.test(type ?? '')
+  if (status < 400) {
+    // The first event of a stream may be an error; nearly all else that succeeds is not looked into.
+    return /event-stream/i.test(type ?? '') || (isReadAnyway(status, provider) && /json/i.test(type ?? ''))
+  }
   if (type !== null && !TEXTUAL.test(type)) return false
   return TELLING.has(status) || status === 430 || status > 431
 }
@@ -32,15 +36,24 @@ function isReadAnyway(status: number, provider: Provider | undefined): boolean {
  * fits by what services have in common.
  *
  * @param text - the body's beginning, where `needsBody` asked for it
+ * @param request - what was sent, as text: what the service gives back of it is not the service's word
  */
-export function classify(response: Response, text: string, provider: Provider | undefined, now: number): Outcome {
-  const { status, headers } = response
+export function classify(
+  response: Response,
+  text: string,
+  provider: Provider | undefined,
+  now: number,
+  request: () => readonly string[] = nothing,
+): Outcome {
+  const { headers } = response
+  const status = response.status < 400 ? (statusOfOutrightError(text) ?? response.status) : response.status
   // A success of a service that tells no errors by them: nearly all answers.
   if (status < 400 && !provider?.signals) return { kind: 'answer', response }
   const serverNow = serverTime(headers, now)
-  const reply: Reply = { status, headers, body: text === '' ? NO_BODY : readBody(text, serverNow) }
-  const signal = provider?.signals?.find(each => matches(each, reply))
-  const meaning = signal?.means ?? readGenerally(reply)
+  const body = text === '' ? NO_BODY : readBody(text, serverNow, echoRemover(request))
+  const reply: Reply = { status, headers, body }
+  const signal = provider?.signals?.find(each => matches(each, reply, response.status))
+  const meaning = refined(signal?.means ?? readGenerally(reply, provider?.signals !== undefined), reply)
   switch (meaning) {
     case 'rate-limit':
     case 'quota': {
@@ -59,6 +72,42 @@ export function classify(response: Response, text: string, provider: Provider | 
         ? { kind: 'trouble', cause: undefined, wait: readTiming(reply, signal, meaning, serverNow), response }
         : { kind: 'answer', response }
   }
+}
+
+function nothing(): readonly string[] {
+  return []
+}
+
+/**
+ * A code says that it was a limit, and words may say of which window: a day's is a quota, unless the service says to come
+ * back sooner.
+ */
+function refined(meaning: Meaning, reply: Reply): Meaning {
+  return meaning === 'rate-limit' && isOfLongWindow(reply) ? 'quota' : meaning
+}
+
+/** Words for what went wrong, as codes and types, with the status that they stand for. */
+const STATUS_OF_ERROR: readonly [RegExp, number][] = [
+  [/overload|capacity|unavailable/i, 529],
+  [/rate.?limit|too.?many|throttl|quota|resource.?exhausted|insufficient|billing|credit/i, 429],
+  [/authentication|invalid.?api.?key|unauthorized/i, 401],
+  [/permission|forbidden/i, 403],
+  [/api.?error|server.?error|internal|upstream|timeout/i, 500],
+]
+
+/**
+ * The status that an error stands for which a body begins with, although the response said 200: in the first event of a
+ * stream, or as the whole of it. `undefined` where there is none, or where it is the request's own.
+ */
+function statusOfOutrightError(text: string): number | undefined {
+  const error = text === '' ? undefined : outrightError(text)
+  if (!error) return undefined
+  for (const value of [error.status, error.code, error.http_status]) {
+    const number = Number(value)
+    if (Number.isInteger(number) && number >= 400 && number < 600) return number
+  }
+  const names = [error.type, error.code, error.status].filter(each => typeof each === 'string').join(' ')
+  return STATUS_OF_ERROR.find(([pattern]) => pattern.test(names))?.[1]
 }
 
 /** A ban of the address looks the same from everywhere: a page for people, where data was asked for. */

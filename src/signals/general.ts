@@ -11,7 +11,10 @@ const RATE =
 const REFUSED_BY_RATE =
   /\b(?:(?:user )?rate ?limit(?:s|ed)? (?:(?:is|was|has|have|been|quota) )*(?:exceeded|reached|hit)|(?:exceed\w*|reached|hit) (?:\w+ ){0,4}rate ?limits?|rate ?limited|rate ?limit error|too many (?:\w+ )?(?:requests|calls)|(?:access|requests?|calls) (?:\w+ )?too (?:frequent\w*|fast|quickly|often)|over (?:qps|rate)|request rate (?:\w+ ){0,2}exceed\w*|(?:hourly|burst|invocation) (?:\w+ ){0,2}limit exceeded|requests? limit (?:exceeded|reached)|throttl(?:ed|ing)(?: exception| error)?|throttled? exception|request limit exceeded|slow down|provisioned throughput exceeded)\b/
 const QUOTA =
-  /\b(?:t have any (?:\w+ )?(?:credits?|balance)|usage (?:\w+ ){0,3}consumed|max(?:imum)? usage reached|balance (?:\w+ ){0,3}negative|arrear\w*|\w+ cap exceeded|insufficient (?:\w+ )?(?:quota|credits?|funds|balance|tokens)|(?:not enough|no more|no|out of|ran out of|run out of|low on|zero) (?:\w+ ){0,3}(?:credits?|quota|balance|funds)\b(?! (?:card|limit))|(?:credits?|balance|funds) (?:\w+ ){0,4}(?:exhausted|depleted|exceeded|used up|too low|insufficient|expired|ran out)|exhausted (?:\w+ ){0,4}(?:credits?|quota|balance|requests|allowance)|quota (?:\w+ ){0,5}(?:exceeded|exhausted|reached|limited|depleted|used|consumed|over)|(?:exceed\w*|reached|used|hit|consumed|over|depleted) (?:\w+ ){0,6}(?:quota|credits|allowance|allotment|balance)\b|(?:over|exceeded|reached) (?:\w+ ){0,3}quota|quota ?exceeded|quota ?limit(?:ed)?|(?:spend|spending|billing|usage|plan|subscription|budget|consumption|account|trial|package) (?:(?!storage)\w+ ){0,2}(?:limits?|caps?|quota|allowance|allotment) (?:\w+ ){0,4}(?:exceeded|reached|hit|exhausted|met)|(?:exceed\w*|reached|hit|above) (?:\w+ ){0,4}(?:spend|spending|billing|usage|plan|subscription|budget|trial|pay as you go)s? (?:\w+ ){0,3}(?:limits?|caps?|quota|allowance|maximum)|usage cap exceeded|billing (?:hard )?(?:limit|not active|error|inactive|required|issue)|payment required|(?:key|plan|subscription|account|trial) (?:\w+ ){0,5}no more requests|(?:key|plan|trial) (?:\w+ )?exhausted|maximum credits|credit limit (?:\w+ )?(?:reached|exceeded)|capacity limit exceeded|maximum billing|(?:run|ran) out of \w+|limitation of (?:your|the) (?:subscription|package)|over limit for the (?:day|month))/
+  /\b(?:t have any (?:\w+ )?(?:credits?|balance)|usage (?:\w+ ){0,3}consumed|max(?:imum)? usage reached|balance (?:\w+ ){0,3}negative|arrear\w*|overdue (?:\w+ ){0,2}(?:balance|payment|invoice|bill)|(?:account|payment|balance|bill|invoice) (?:\w+ ){0,2}overdue|\w+ cap exceeded|insufficient (?:\w+ )?(?:quota|credits?|funds|balance|tokens)|(?:not enough|no more|no|out of|ran out of|run out of|low on|zero) (?:\w+ ){0,3}(?:credits?|quota|balance|funds)\b(?! (?:card|limit))|(?:credits?|balance|funds) (?:\w+ ){0,4}(?:exhausted|depleted|exceeded|used up|too low|insufficient|expired|ran out)|exhausted (?:\w+ ){0,4}(?:credits?|quota|balance|requests|allowance)|quota (?:\w+ ){0,5}(?:exceeded|exhausted|reached|limited|depleted|used|consumed|over)|(?:exceed\w*|reached|used|hit|consumed|over|depleted) (?:\w+ ){0,6}(?:quota|credits|allowance|allotment|balance)\b|(?:over|exceeded|reached) (?:\w+ ){0,3}quota|quota ?exceeded|quota ?limit(?:ed)?|(?:spend|spending|billing|usage|plan|subscription|budget|consumption|account|trial|package) (?:(?!storage)\w+ ){0,2}(?:limits?|caps?|quota|allowance|allotment) (?:\w+ ){0,4}(?:exceeded|reached|hit|exhausted|met)|(?:exceed\w*|reached|hit|above) (?:\w+ ){0,4}(?:spend|spending|billing|usage|plan|subscription|budget|trial|pay as you go)s? (?:\w+ ){0,3}(?:limits?|caps?|quota|allowance|maximum)|usage cap exceeded|billing (?:hard )?(?:limit|not active|error|inactive|required|issue)|payment required|(?:key|plan|subscription|account|trial) (?:\w+ ){0,5}no more requests|(?:key|plan|trial) (?:\w+ )?exhausted|maximum credits|credit limit (?:\w+ )?(?:reached|exceeded)|capacity limit exceeded|maximum billing|(?:run|ran) out of \w+|limitation of (?:your|the) (?:subscription|package)|over limit for the (?:day|month))/
+/** The same in Chinese and Japanese, where words have no ends. */
+const QUOTA_IN_CJK =
+  /余额不足|余额为|欠费|请充值|额度(?:不足|已用完|用尽)|配额(?:不足|已用完|超限)|残高不足|残高が不足|クレジットが不足/
 /** Named windows: the short ones pass by waiting, the long ones are a quota. */
 const SHORT_WINDOW =
   /\b(?:(?:per|a|each|every|in|current|this|next|last) (?:\d+ )?(?:s|sec|second|min|minute)s?\b|(?:per|a|each|every|in) (?:[1-5] )?hours?\b|(?:second|minute|hour)ly\b|per(?:second|minute|hour)\b|[rtq]p[sm]\b|burst)|\/ ?(?:s|sec|second|m|min|minute|h|hour)\b/
@@ -26,7 +29,10 @@ const BAD_KEY =
   /\b(?:(?:invalid|incorrect|wrong|unknown|unrecognized|bad|missing|malformed|expired|revoked|disabled|deactivated|blocked|suspended|no) (?:x )?(?:(?:api|access|auth|authentication|authorization|subscription|security|account|client|bearer|secret|developer|app|oauth|personal) |(?:\w+ ){1,2}or (?:api |access )?(?=key|token)){0,3}(?:key|token|credentials?|authentication token|auth)\b(?! (?:attempts|found in cache))|(?<!csrf )(?:(?:api|access|auth|authentication|subscription|security|bearer|secret|personal) ?)*(?<!csrf )(?:key|token|credentials?) (?:\w+ ){0,6}?(?:not (?:be )?(?:valid|found|recognized|active|authorized|correct|provided|supplied|registered)|invalid|incorrect|unknown|expired|revoked|disabled|deactivated|blocked|suspended|leaked|missing(?! (?:the |some |a |any )?(?:required )?(?:permission|scope))|not entered correctly|t been entered correctly|malformed|inactive|deleted|does not exist)\b|(?:key|token|auth|authentication|credentials?|account|developer|application) ?(?:invalid|expired|revoked|disabled|deactivated|inactive|suspended)\b|authentication (?:error|failed|fails|failure|required)|invalid ?auth|not ?authed|invalid authentication|(?:account|organization|organisation|app|application|project|consumer) (?:\w+ ){0,3}(?:suspended|deactivated|disabled|restricted|terminated|inactive|not active|banned)|unrecognized client|invalid client token|invalid access key)/
 /** In a 400 or 422, which are mostly about the request: codes that leave no doubt. */
 const BAD_KEY_CODE =
-  /^(?:(?:invalid|expired|revoked|missing|bad|wrong|incorrect|malformed) (?:api|access|auth|subscription|x api|authentication) ?(?:key|token)s?|(?:api|access|auth|subscription) ?(?:key|token) (?:is )?(?:not valid|invalid|expired|revoked|disabled|missing)|(?:api|access|auth|subscription) ?(?:key|token) ?(?:invalid|expired|revoked|disabled)|key (?:invalid|expired)|invalid token|token (?:invalid|expired|revoked)|invalid auth|\w+ token invalid|organization restricted|account (?:suspended|deactivated|disabled)|authentication error|unrecognized client(?: exception)?|expired token(?: exception)?)$/
+  /^(?:(?:invalid|expired|revoked|missing|bad|wrong|incorrect|malformed) (?:api|access|auth|subscription|x api|authentication) ?(?:key|token)s?|(?:api|access|auth|subscription) ?(?:key|token) (?:is )?(?:not valid|invalid|expired|revoked|disabled|missing)|(?:api|access|auth|subscription) ?(?:key|token) ?(?:invalid|expired|revoked|disabled)|key (?:invalid|expired)|invalid token|token (?:invalid|expired|revoked)|invalid auth|\w+ token invalid|organization restricted|account (?:suspended|deactivated|disabled)|authentication error|access terminated|account (?:terminated|banned|blocked)|(?:organization|organisation|workspace) (?:disabled|suspended|deactivated)|unrecognized client(?: exception)?|expired token(?: exception)?)$/
+/** Codes of a request that is wrong in itself. */
+const REQUEST_CODE =
+  /^(?:invalid (?:request|value|argument|parameter|input|type|enum|json|field|body|format|syntax|prompt|schema|union|string|number)\b.*|\w+ (?:literal|type|parsing) error|literal error|(?:type|value|validation|parsing|schema|syntax|parse|missing|enum) ?error|validation (?:failed|exception)|bad ?request(?: exception| error)?|unprocessable(?: entity)?|malformed (?:request|json).*|missing (?:required )?(?:parameter|field|property).*|unknown (?:parameter|field)|unsupported (?:value|parameter)|context length exceeded|string (?:too long|above max length)|(?:tool use|json validate) failed|model not found|content filter|content policy violation|invalid)$/
 /** About the request's own making or its right to the thing, whatever else is said. */
 const NOT_THE_KEY =
   /\b(?:clock|skew\w*|timestamp|signature (?:expired|not yet|does ?n.?t match|mismatch|invalid)|invalid signature|request (?:time too skewed|expired)|nonce|permission|not authorized to|(?:insufficient|missing|required|contain) (?:\w+ )?scopes?|insufficient permission|forbidden resource|(?:ip|origin|referr?er|country|region|territory) (?:\w+ ){0,3}not (?:\w+ )?(?:allowed|supported|whitelist\w*|authorized|permitted)|not on whitelist|not supported|gated|moderation|blocked: )/
@@ -42,8 +48,13 @@ const UNKNOWN_PATH = /^\W*message missing authentication token\W*$/
 /** A quota takes longer than this to come back, in milliseconds. */
 const SOON = 900_000
 
-/** What a reply means by everything that services have in common: statuses, standard fields, usual words. */
-export function readGenerally(reply: Reply): Meaning {
+/**
+ * What a reply means by everything that services have in common: statuses, standard fields, usual words.
+ *
+ * @param isKnown - whether the service is one whose signals are known: then its 400 and 422 are the request's own unless one of
+ *   them, or a code, says otherwise
+ */
+export function readGenerally(reply: Reply, isKnown = false): Meaning {
   const { status, headers, body } = reply
   if (status < 400) return 'answer'
   const said = wordsOf(body)
@@ -61,7 +72,7 @@ export function readGenerally(reply: Reply): Meaning {
       return readForbidden(headers, said, codes)
     case 400:
     case 422:
-      return readBadRequest(said, codes)
+      return readBadRequest(said, codes, isKnown)
     case 408:
     case 425:
       return 'answer'
@@ -76,12 +87,17 @@ export function readGenerally(reply: Reply): Meaning {
 }
 
 function readRefusal(reply: Reply, said: string, codes: readonly string[]): Meaning {
-  if (TOO_LARGE.test(said) || asksMoreThanTheLimit(said)) return 'answer'
+  if (asksMoreThanTheLimit(said)) return 'answer'
+  if (codes.some(code => BAD_KEY_CODE.test(code))) return 'invalid-key'
+  const isRateByCode = codes.some(code => RATE.test(code)) && !codes.some(code => QUOTA.test(code))
+  // Advice ("reduce the prompt") says nothing of whose fault it is where a code says it, or when to come back.
+  if (TOO_LARGE.test(said) && !isRateByCode && !saysWhen(reply)) return 'answer'
   // No allowance at all, whatever is said beside it.
   if (/(?<!remaining )\blimit 0\b/.test(said) || isLongWindowSpent(reply.headers)) return 'quota'
   const hasShort = SHORT_WINDOW.test(said)
   if (LONG_WINDOW.test(said) && !hasShort) return 'quota'
-  if (codes.some(code => RATE.test(code)) && !codes.some(code => QUOTA.test(code))) return 'rate-limit'
+  if (QUOTA_IN_CJK.test(said)) return 'quota'
+  if (isRateByCode) return 'rate-limit'
   if (codes.some(code => OVERLOAD.test(code)) || (OVERLOAD.test(said) && !RATE.test(said) && !QUOTA.test(said))) {
     return 'overload'
   }
@@ -103,6 +119,7 @@ function readPayment(reply: Reply, said: string): Meaning {
 function readForbidden(headers: Headers, said: string, codes: readonly string[]): Meaning {
   if (codes.some(code => LACKS_RIGHT.test(code)) || UNKNOWN_PATH.test(said)) return 'answer'
   if (codes.some(code => BAD_KEY_CODE.test(code))) return 'invalid-key'
+  if (codes.some(code => QUOTA.test(code)) || QUOTA_IN_CJK.test(said)) return 'quota'
   if (isQuota(said) && !/\binsufficient balance for\b/.test(said)) return 'quota'
   if (REFUSED_BY_RATE.test(said)) return LONG_WINDOW.test(said) && !SHORT_WINDOW.test(said) ? 'quota' : 'rate-limit'
   if (isRateLimited(headers)) return 'rate-limit'
@@ -113,7 +130,7 @@ function readForbidden(headers: Headers, said: string, codes: readonly string[])
   return said.length < 80 && /\bunauthorized\b/.test(said) && !NOT_THE_KEY.test(said) ? 'invalid-key' : 'answer'
 }
 
-function readBadRequest(said: string, codes: readonly string[]): Meaning {
+function readBadRequest(said: string, codes: readonly string[], isKnown: boolean): Meaning {
   if (TOO_LARGE.test(said) || /\bscopes?\b/.test(said)) return 'answer'
   if (codes.some(code => BAD_KEY_CODE.test(code))) return 'invalid-key'
   if (
@@ -125,6 +142,8 @@ function readBadRequest(said: string, codes: readonly string[]): Meaning {
   ) {
     return 'rate-limit'
   }
+  // Words decide only where no code does: and where it is not known how the service says such things.
+  if (isKnown || codes.some(code => REQUEST_CODE.test(code))) return 'answer'
   // The request itself may be quoted in a long message: only a short one is taken at its word.
   if (said.length > 600) return 'answer'
   if (QUOTA.test(said) && !/\b(?:in)?sufficient funds\b/.test(said)) return 'quota'
@@ -172,10 +191,24 @@ function isLongWindowSpent(headers: Headers): boolean {
   return false
 }
 
-/** "Limit 30000, Requested 30601". */
+/** "Limit 30,000 tokens, Used 0, Requested ~30.6k": no waiting makes it pass, and no key of the same kind. */
 function asksMoreThanTheLimit(said: string): boolean {
-  const match = /\blimit:? (\d+)[, ]+(?:used:? \d+[, ]+)?requested:? (\d+)\b/.exec(said)
-  return match !== null && Number(match[2]) > Number(match[1])
+  const plain = said.replace(/(?<=\d)[,' ](?=\d{3}\b)/g, '')
+  const limit = NUMBER_AFTER_LIMIT.exec(plain)
+  const requested = NUMBER_AFTER_REQUESTED.exec(plain)
+  return limit !== null && requested !== null && sizeOf(requested) > sizeOf(limit)
+}
+
+const NUMBER_AFTER_LIMIT = /\blimit(?: is| of)?[^\d\n]{0,12}?(\d{1,15}(?:\.\d+)?) ?([km])?\b/
+const NUMBER_AFTER_REQUESTED = /\brequested[^\d\n]{0,12}?(\d{1,15}(?:\.\d+)?) ?([km])?\b/
+
+function sizeOf([, number, unit]: RegExpExecArray): number {
+  return Number(number) * (unit === 'k' ? 1e3 : unit === 'm' ? 1e6 : 1)
+}
+
+/** Whether the reply says when to come back, in its fields. */
+function saysWhen({ headers, body }: Reply): boolean {
+  return body.waits.length > 0 || (readHeaderHint(headers, serverTime(headers, 0))?.wait ?? 0) > 0
 }
 
 /** Whether it will be over in minutes, by the fields of the header or the body. */
@@ -200,4 +233,10 @@ function words(text: string): string {
     .toLowerCase()
     .replace(/[_\-\s"'{}[\]:\\.!?()`]+/g, ' ')
     .trim()
+}
+
+/** Whether a limit is one of a day or longer by its words, and the reply says nothing of coming back sooner. */
+export function isOfLongWindow(reply: Reply): boolean {
+  const said = wordsOf(reply.body)
+  return reply.status === 429 && LONG_WINDOW.test(said) && !SHORT_WINDOW.test(said) && !saysWhen(reply)
 }

@@ -109,6 +109,9 @@ const UNKNOWABLE: Readonly<Record<string, string>> = {
   'atlassian-jira 1': 'rate-limit', // an hour's points: only the value of a field of its own names it
   'binance 4': 'answer', // a page that says 403
   'aws 4': 'rate-limit', // "Limit Exceeded"
+  'anthropic 2': 'answer', // a 400 whose type is that of a bad request
+  'anthropic 3': 'answer', // the same
+  'azure-openai 1': 'rate-limit', // a day's wait for a prompt that is larger than a minute's quota
 }
 
 describe('without a provider', () => {

@@ -17,6 +17,7 @@ export const aws: Provider = {
     { status: 503, headers: { 'x-amz-retry-after': /./ }, means: 'rate-limit', scope: 'provider' },
     { status: 503, means: 'overload' },
     { status: 429, headers: { 'x-amzn-errortype': /^LimitExceeded/ }, means: 'quota', scope: 'key' },
+    { status: 429, text: /\btokens per (?:day|month)\b/i, means: 'quota' },
     { status: [400, 403, 429], headers: { 'x-amzn-errortype': THROTTLING }, means: 'rate-limit' },
     { status: [400, 403, 429], code: THROTTLING, means: 'rate-limit' },
     { status: [400, 401, 403], headers: { 'x-amzn-errortype': BAD_KEY }, means: 'invalid-key' },
