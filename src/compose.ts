@@ -37,7 +37,17 @@ export function composeLayers(
 
   const cleanUrl = (url: string, lease: Pick<PooledKey, 'secret'>) => urls.withoutKey(strip(url), lease)
   const headers = Object.entries(provider?.headers ?? {})
-  const sender = transport({ fetch, clock, auth, authoriser, cleanUrl, headers, timeout: settings.timeout.attempt })
+  const sender = transport({
+    fetch,
+    clock,
+    auth,
+    authoriser,
+    cleanUrl,
+    headers,
+    timeout: settings.timeout.attempt,
+    isKnownService: settings.isKnownService,
+    credentialParameters: provider?.credentialParameters ?? [],
+  })
   const attempt = followRedirects({
     urlFor: urls.urlFor,
     mayTravel: urls.mayTravel,

@@ -21,6 +21,8 @@ export interface Settings {
   readonly firstOrigin: string | undefined
   readonly auth: Auth
   readonly provider: Provider | undefined
+  /** Whether the provider is one that this library knows. */
+  readonly isKnownService: boolean
   /** What requests share a limit of a key. */
   readonly scope: LimitedBy
   /** `undefined`: `'weighted'` where some key has a weight, else `'least-loaded'`. */
@@ -147,6 +149,7 @@ export function resolveOptions(options: Options): Settings {
     firstOrigin,
     auth,
     provider,
+    isKnownService: typeof given.provider === 'string',
     scope,
     strategy: given.strategy,
     retry: resolveRetry(given.retry ?? 2),

@@ -1,10 +1,12 @@
 import type { KeyPoolExhaustedError } from '../errors.js'
+import type { ErrorShape } from '../signals/provider.js'
+import { factsOf, withFacts } from './response-facts.js'
 
 /**
  * The 429 that stands for an exhausted pool (RFC 6585 section 4), in a form that the SDKs of most APIs read as their own;
  * a 401 where every key is bad, which no retry mends.
  */
-export function exhaustedResponse(error: KeyPoolExhaustedError, now: number): Response {
+export function exhaustedResponse(error: KeyPoolExhaustedError, now: number, shape?: ErrorShape): Response {
   const headers = new Headers({ 'content-type': 'application/json' })
   const bad = error.causes.length > 0 && error.causes.every(({ cause }) => cause === 'invalid-key')
   // Some SDKs ask this before they retry by themselves: here it was waited for as long as the program allows.
@@ -14,17 +16,24 @@ export function exhaustedResponse(error: KeyPoolExhaustedError, now: number): Re
     headers.set('retry-after', String(Math.ceil(wait / 1000)))
     headers.set('retry-after-ms', String(wait))
   }
-  const body = {
-    error: {
-      message: error.message,
-      type: bad ? 'authentication_error' : 'rate_limit_error',
-      code: error.code,
-      param: null,
-    },
+  const status = bad ? 401 : 429
+  const type = bad ? 'authentication_error' : 'rate_limit_error'
+  const body = shape?.({ message: error.message, status, type }) ?? {
+    error: { message: error.message, type, code: error.code, param: null },
   }
   return new Response(JSON.stringify(body), {
-    status: bad ? 401 : 429,
+    status,
     statusText: bad ? 'Unauthorized' : 'Too Many Requests',
     headers,
   })
+}
+
+/**
+ * The server's own last refusal, as it goes to the caller when the pool has tried what there was to try: an SDK that would
+ * sleep and ask again is told that it need not.
+ */
+export function lastRefusal(response: Response): Response {
+  const headers = new Headers(response.headers)
+  headers.set('x-should-retry', 'false')
+  return withFacts(response, factsOf(response), headers)
 }

@@ -5,7 +5,7 @@ import type { Cause } from '../events.js'
 import type { Exchange } from '../exchange.js'
 import type { Call } from '../http/call.js'
 import { becomesReplayable, canReplay } from '../http/call-body.js'
-import { exhaustedResponse } from '../http/exhausted-response.js'
+import { exhaustedResponse, lastRefusal } from '../http/exhausted-response.js'
 import type { BodyWatcher } from '../http/lazy-response.js'
 import { makeWritable } from '../http/response-facts.js'
 import { detach, peek } from '../http/take-in.js'
@@ -87,6 +87,12 @@ function usageOf({ headers }: Response): number | UsageReader | undefined {
   return usageInFields(headers) ?? (mayTellUsage(headers) ? new UsageReader() : undefined)
 }
 
+/**
+ * How often one call goes on after each key has refused it once, and none has said for how long: by then the guessed waits have grown
+ * to seconds.
+ */
+const MAX_ROUNDS_WITHOUT_WAIT = 8
+
 /** How much of a body is read to tell what it means, in bytes, and for how long, in milliseconds. */
 const PEEK = { error: { bytes: 16 * 1024, patience: 750 }, success: { bytes: 4 * 1024, patience: 250 } }
 
@@ -166,7 +172,8 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
     const error = engine.exhausted(reason.demand)
     if (onExhausted === 'respond') {
       exchange.exhausted = true
-      return { kind: 'answer', response: last ?? exhaustedResponse(error, clock.wallNow()) }
+      const response = last ? lastRefusal(last) : exhaustedResponse(error, clock.wallNow(), provider?.errorShape)
+      return { kind: 'answer', response }
     }
     if (last) error.response = makeWritable(last)
     throw error
@@ -177,6 +184,7 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
       const { call } = exchange
       if (exchange.attempts === 0) habits.sent(call.method, call.url, identityOf(call), clock.now())
       let refused: Refused | undefined
+      let refusedWithoutWait = 0
       for (;;) {
         let lease: Lease
         const from = clock.now()
@@ -256,6 +264,13 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
           return endWithBody({ kind: 'answer', response: outcome.response }, last, exchange)
         const cause = outcome.kind === 'refused' ? outcome.cause : 'invalid-key'
         refused = { response: setAside(outcome.response, last), keyId, cause }
+        if (outcome.kind === 'refused' && outcome.wait === undefined) {
+          // Nobody says for how long: asking again and again would only be one more reason to refuse.
+          const { size } = engine.registry
+          if (++refusedWithoutWait >= size + MAX_ROUNDS_WITHOUT_WAIT) {
+            return withoutKey(exchange, new NoKeyInTime(demandOf(exchange, 0)), refused)
+          }
+        }
       }
     }
 }

@@ -3,7 +3,13 @@ import { abortable, type Clock, responseUnlessAborted } from '../clock.js'
 import { type Deadline, startDeadline } from '../deadline.js'
 import { formatDuration } from '../duration.js'
 import { KeypoolTimeoutError } from '../errors.js'
-import { type Authoriser, authoriseByFunction, type FetchArguments, type Outgoing } from '../http/authorise.js'
+import {
+  type Authoriser,
+  authoriseByFunction,
+  type FetchArguments,
+  type Outgoing,
+  withoutParameters,
+} from '../http/authorise.js'
 import { adoptResponse } from '../http/foreign.js'
 import { withFacts } from '../http/response-facts.js'
 import { streamLike } from '../http/web-stream.js'
@@ -22,13 +28,16 @@ export interface TransportOptions {
   readonly authoriser: Authoriser | undefined
   /** What the service demands of every request, for those that don't have it. */
   readonly headers: readonly (readonly [name: string, value: string])[]
+  /** Whether it is known where the service looks for keys: then the caller's own stay behind. */
+  readonly isKnownService: boolean
+  readonly credentialParameters: readonly string[]
   /** How long one attempt may take until its headers are there, in milliseconds. */
   readonly timeout: number | undefined
 }
 
 /** Puts the key in and sends: the one place where a key's value is read, and where the wrapped `fetch` is called. */
 export function transport(options: TransportOptions): (signal: AbortSignal | undefined) => Send {
-  const { fetch, clock, auth, authoriser, headers, timeout, cleanUrl } = options
+  const { fetch, clock, auth, authoriser, headers, timeout, cleanUrl, isKnownService, credentialParameters } = options
 
   /** The response as it came, but for a URL that holds the key: as it was sent, or as the server sent it back. */
   function withoutKey(response: Response, lease: Lease): Response {
@@ -46,6 +55,7 @@ export function transport(options: TransportOptions): (signal: AbortSignal | und
         const outgoing: Outgoing = { url: hop.url, headers: new Headers(hop.headers) }
         if (lease)
           for (const [name, value] of headers) if (!outgoing.headers.has(name)) outgoing.headers.set(name, value)
+        if (lease && authoriser && isKnownService) dropOthersCredentials(outgoing, credentialParameters)
         if (lease && authoriser) authoriser.authorise(outgoing, lease.secret)
         // Redirects are followed, or refused, one layer up: see there.
         const redirect: RequestRedirect = hop.native ? 'follow' : 'manual'
@@ -73,6 +83,15 @@ export function transport(options: TransportOptions): (signal: AbortSignal | und
         clear()
       }
     }
+}
+
+/** Headers in which services look for keys, and SDKs put one of their own, be it a dummy. */
+const CREDENTIAL_HEADERS = ['authorization', 'x-api-key', 'api-key', 'x-goog-api-key']
+
+/** Takes the caller's own credentials out: a service that is given two refuses both. */
+function dropOthersCredentials(outgoing: Outgoing, parameters: readonly string[]): void {
+  for (const name of CREDENTIAL_HEADERS) outgoing.headers.delete(name)
+  if (parameters.length > 0) outgoing.url = withoutParameters(outgoing.url, name => parameters.includes(name))
 }
 
 function asInit({ referrer, policy, isFinal }: Referral): RequestInit {

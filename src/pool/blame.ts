@@ -9,6 +9,10 @@ const RESTED = 3_000
 const SAME_END = 1_100
 /** Of refusals that don't say when they end, so many on rested keys are needed. */
 const ENOUGH = 3
+/** A key that worked so long ago may well have been revoked since, in milliseconds. */
+const PROVEN_MS = 60_000
+/** Few keys are soon all at limits of their own; that as many as these are at one time is no coincidence. */
+const MANY_KEYS = 6
 /** After keys were seen to have limits of their own, that is not asked again for so long, in milliseconds. */
 const SETTLED = 600_000
 
@@ -39,13 +43,20 @@ export class Blame {
   /** How many refusals as invalid were not believed. */
   unbelieved = 0
 
-  /** A key was refused for a limit. @returns whether the limit is one that keys share */
-  refused(refusal: Refused, now: number): boolean {
+  /**
+   * A key was refused for a limit.
+   *
+   * @param keys - how many the pool has
+   * @returns whether the limit is one that keys share
+   */
+  refused(refusal: Refused, now: number, keys: number): boolean {
     if (now < this.#ownUntil) return false
     const others = this.#refusals.filter(
       ({ quota, part, at }) => at > now - MOMENTS && part === refusal.part && quota !== refusal.quota,
     )
     this.#refusals = [...others, { ...refusal, at: now }]
+    // Not one of many has passed while all were refused.
+    if (keys >= MANY_KEYS && others.length + 1 >= keys) return true
     if (refusal.rested < RESTED || others.length === 0) return false
     const { until } = refusal
     const alike =
@@ -83,8 +94,8 @@ export class Blame {
    */
   rejected(key: PooledKey, now: number): readonly PooledKey[] {
     const others = this.#rejected.filter(each => each.at > now - MOMENTS && each.key !== key)
-    // A key that no one has seen working may well be bad, and so may all of them.
-    if (key.provenAt === undefined || now < this.#believedUntil) return []
+    // A key that no one has seen working, or not lately, may well be bad, and so may all of them.
+    if (key.provenAt === undefined || now - key.provenAt > PROVEN_MS || now < this.#believedUntil) return []
     this.#rejected = [...others, { key, at: now }]
     if (others.length > 0) this.unbelieved++
     return others.map(each => each.key)

@@ -130,8 +130,8 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
     ...{ now, moment },
     strategy: settings.strategy,
     expired: key => health.disable(key, 'expired'),
-    closedUntil: (part, at) => gates.nextAt(part, at),
-    admit: (part, at) => gates.admit(part, at),
+    closedUntil: (part, at, hasFreshKey) => gates.nextAt(part, at, hasFreshKey),
+    admit: (part, at, hasFreshKey) => gates.admit(part, at, hasFreshKey),
   })
   const scheduler = new Scheduler(keyring, {
     clock,

@@ -10,14 +10,22 @@ export interface Closure {
   readonly tryAfter: number | undefined
 }
 
-/** Each key that turns out to have a limit of its own opens the gate: so long at most until the next is tried, in milliseconds. */
-const LONGEST_WAIT = 1_000
+/** How long until the next key is tried that has not been refused yet, in milliseconds: a hundred of them take a quarter of a second. */
+const FRESH_KEY_DELAY_MS = 2
+/** How long at most until the next request tries where every key has been refused, in milliseconds. */
+const MAX_DELAY_MS = 30_000
+
+/** What a request may do: go with any key, with one that has not been refused yet, or wait. */
+export type Admission = { readonly kind: 'any' | 'fresh' } | { readonly kind: 'wait'; readonly until: number }
+const ANY: Admission = { kind: 'any' }
 
 interface Gate {
   closure: Closure
   /** From when one request may try. */
   tryAt: number
   wait: number
+  /** When one last did. */
+  triedAt: number
 }
 
 /** Refusals that no other key helps against: of the address, of a resource, of all keys alike. */
@@ -33,6 +41,7 @@ export class Gates {
       closure: before ? { ...closure, since: before.closure.since } : closure,
       tryAt: before?.tryAt ?? closure.since + wait,
       wait,
+      triedAt: before?.triedAt ?? closure.since,
     })
   }
 
@@ -50,20 +59,34 @@ export class Gates {
     return this.#gate(part, now)?.closure
   }
 
-  /** From when a request of this part may go, or try; `undefined`: at once. */
-  nextAt(part: string, now: number): number | undefined {
+  /** From when a request of this part may go, or try; `undefined`: at once. @param hasFreshKey - see `admit` */
+  nextAt(part: string, now: number, hasFreshKey: () => boolean): number | undefined {
     const gate = this.#gate(part, now)
-    return gate && Math.min(gate.tryAt, gate.closure.until)
+    return gate && this.#nextTry(gate, hasFreshKey).at
   }
 
-  /** Until when a request of this part is to wait; `undefined`: it may go, and then it is the one that tries. */
-  admit(part: string, now: number): number | undefined {
+  /**
+   * Whether a request of this part may go: then it is the one that tries, with a key that has not been refused where
+   * `fresh`.
+   *
+   * @param hasFreshKey - whether a key is ready that has not been refused yet: a suspicion slows a walk over such keys down, and
+   *   never stops it
+   */
+  admit(part: string, now: number, hasFreshKey: () => boolean): Admission {
     const gate = this.#gate(part, now)
-    if (!gate) return undefined
-    if (gate.tryAt > now) return Math.min(gate.tryAt, gate.closure.until)
-    gate.wait = Math.min(LONGEST_WAIT, gate.wait * 1.5)
+    if (!gate) return ANY
+    const { at, fresh } = this.#nextTry(gate, hasFreshKey)
+    if (at > now) return { kind: 'wait', until: at }
+    gate.triedAt = now
+    if (!fresh) gate.wait = Math.min(MAX_DELAY_MS, gate.wait * 2)
     gate.tryAt = now + gate.wait
-    return undefined
+    return fresh ? { kind: 'fresh' } : ANY
+  }
+
+  #nextTry({ closure, tryAt, triedAt }: Gate, hasFreshKey: () => boolean): { at: number; fresh: boolean } {
+    const fresh = closure.tryAfter !== undefined && hasFreshKey()
+    const at = fresh ? Math.min(tryAt, triedAt + FRESH_KEY_DELAY_MS) : tryAt
+    return { at: Math.min(at, closure.until), fresh }
   }
 
   #gate(part: string, now: number): Gate | undefined {

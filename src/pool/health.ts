@@ -131,7 +131,7 @@ export class Health {
   #suspect({ key, part, rested }: Lease, until: number | undefined, wait: number): void {
     const now = this.#host.now()
     const name = part?.name ?? ''
-    if (!this.#blame.refused({ quota: key.quota, part: name, rested, until }, now)) return
+    if (!this.#blame.refused({ quota: key.quota, part: name, rested, until }, now, this.#keyring.size)) return
     const closure = { cause: 'rate-limit', scope: 'account', since: now, tryAfter: SUSPICION } as const
     this.#gates.close(name, { ...closure, until: until ?? now + Math.max(wait, SUSPICION * 4) })
   }
@@ -175,8 +175,9 @@ export class Health {
     if (standing.state === 'rejected' && lease.probe !== 'key') return true
     const now = this.#host.now()
     const alike = this.#blame.rejected(key, now)
-    if (alike.length > 0) {
-      for (const each of alike) this.#tryAgain(each, now + HARDLY)
+    // A key that has not been asked may show that the others are to blame; only when none is left is it not the keys.
+    if (alike.length > 0 && !this.#isAnyUntried(key, alike)) {
+      for (const each of alike) this.#recovery.key(each, now)
       return false
     }
     const failures = standing.state === 'rejected' ? standing.failures + 1 : 1
@@ -195,8 +196,29 @@ export class Health {
       status,
       probeAt: dateAt(this.#host.moment(), probeAt),
     }))
+    // All may be bad, or one path is closed to all: others are asked for soon.
+    if (this.#isEveryKeyRejected()) for (const each of this.#keyring.values()) this.#tryAgain(each, now + HARDLY)
     this.#host.changed()
     return true
+  }
+
+  /** Whether a key is ready that was not refused alike. */
+  #isAnyUntried(refused: PooledKey, alike: readonly PooledKey[]): boolean {
+    for (const key of this.#keyring.values()) {
+      if (key !== refused && key.place === 'ready' && !alike.includes(key)) return true
+    }
+    return false
+  }
+
+  /** Whether every key of several was refused as invalid, for the first time, and none was ever seen working. */
+  #isEveryKeyRejected(): boolean {
+    const keys = [...this.#keyring.values()]
+    return (
+      keys.length > 1 &&
+      keys.every(({ standing, provenAt }) => {
+        return provenAt === undefined && standing.state === 'rejected' && standing.failures === 1
+      })
+    )
   }
 
   #tryAgain(key: PooledKey, probeAt: number): void {

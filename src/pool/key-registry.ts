@@ -43,6 +43,11 @@ export class KeyRegistry {
     this.#createLimiter = createLimiter
   }
 
+  /** How many keys there are. */
+  get size(): number {
+    return this.#keyring.size
+  }
+
   /** @throws InvalidOptionError for an id or a value that is there already. */
   add(settings: KeySettings): PooledKey {
     const { id, secret, at } = settings

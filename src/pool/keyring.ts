@@ -2,6 +2,7 @@ import type { Moment } from '../clock.js'
 import type { Weigh } from '../limiter/limiter.js'
 import type { Strategy, StrategyName } from '../options.js'
 import type { Demand } from './demand.js'
+import type { Admission } from './gates.js'
 import { MinHeap } from './min-heap.js'
 import type { KeyQuota, Place, PooledKey } from './pooled-key.js'
 import { createSelection, type Selection } from './selection.js'
@@ -18,9 +19,27 @@ export interface KeyringHost {
   /** A key's `expiresAt` has passed. */
   expired(key: PooledKey): void
   /** Until when nothing goes out for a part of the quotas, with whatever key. */
-  closedUntil(part: string, now: number): number | undefined
-  /** Until when a request of a part is to wait for that; `undefined`: it may go. */
-  admit(part: string, now: number): number | undefined
+  closedUntil(part: string, now: number, hasFreshKey: () => boolean): number | undefined
+  /** Whether a request of a part may go in spite of that. */
+  admit(part: string, now: number, hasFreshKey: () => boolean): Admission
+}
+
+/** Whether a key has not been refused since it last passed. */
+function isFresh({ quota }: PooledKey, part: string): boolean {
+  return quota.refusals === 0 && (quota.parts.get(part)?.refusals ?? 0) === 0
+}
+
+function onlyFresh(demand: Demand): Demand {
+  const { accepts, part } = demand
+  return { ...demand, prefers: undefined, accepts: key => isFresh(key, part) && (!accepts || accepts(key)) }
+}
+
+/** When those that wait for a part of the quotas are to look again. */
+export interface Wake {
+  /** `Infinity`: no time is known. */
+  readonly at: number
+  /** Whether a running request may make room before that, so that nobody need give up. */
+  readonly mayComeEarlier: boolean
 }
 
 /** A system clock that differs by more than before was set, in milliseconds. */
@@ -52,7 +71,7 @@ export class Keyring {
   /** How far the system's clock is ahead of the one for spans. */
   #wallOffset = 0
   /** When those that wait for a part of the keys' quotas, or for all of it, are to look again. */
-  readonly #wakes = new Map<string, number>()
+  readonly #wakes = new Map<string, Wake>()
 
   constructor(host: KeyringHost) {
     this.#host = host
@@ -132,12 +151,13 @@ export class Keyring {
 
   /** The key that serves a request at `now`; it is taken the moment it is returned, and must be settled then. */
   next(demand: Demand, now: number): PooledKey | undefined {
-    const waitUntil = this.#host.admit(demand.part, now)
-    if (waitUntil !== undefined) {
-      this.#wakes.set(demand.part, waitUntil)
+    this.#lookAtDue(now)
+    const admission = this.#host.admit(demand.part, now, () => this.#hasFreshKey(demand.part))
+    if (admission.kind === 'wait') {
+      this.#wakes.set(demand.part, { at: admission.until, mayComeEarlier: false })
       return undefined
     }
-    const key = this.#find(demand, now)
+    const key = this.#find(admission.kind === 'fresh' ? onlyFresh(demand) : demand, now)
     if (!key && demand.part !== '') this.#wakes.set(demand.part, this.#partOpensAt(demand, now))
     return key
   }
@@ -157,7 +177,7 @@ export class Keyring {
 
   /** Whether some key could serve a request at `now`, whichever it would be. */
   peekAny(asked: Demand, now: number): boolean {
-    if (this.#host.closedUntil(asked.part, now) !== undefined) return false
+    if (this.#host.closedUntil(asked.part, now, () => this.#hasFreshKey(asked.part)) !== undefined) return false
     this.#lookAtDue(now)
     for (const key of this.#keys.values()) if (this.#isUsable(key, asked, now)) return true
     return false
@@ -178,7 +198,7 @@ export class Keyring {
   }
 
   /** When a request of this part is to look again, as it was found when one last looked. */
-  wakeOf(part: string): number | undefined {
+  wakeOf(part: string): Wake | undefined {
     return this.#wakes.get(part)
   }
 
@@ -237,10 +257,15 @@ export class Keyring {
    * What becomes due in this very moment is left for the next look: found ready here, it would be in no timer's sight.
    */
   hope(now: number): Hope {
-    const closedUntil = this.#host.closedUntil('', now)
+    const closedUntil = this.#host.closedUntil('', now, () => this.#hasFreshKey(''))
     const hope = this.#hopeOfKeys()
     if (closedUntil === undefined || hope.kind === 'none') return hope
     return { kind: 'at', at: hope.kind === 'at' ? Math.max(hope.at, closedUntil) : closedUntil }
+  }
+
+  #hasFreshKey(part: string): boolean {
+    for (const key of this.#keys.values()) if (key.place === 'ready' && isFresh(key, part)) return true
+    return false
   }
 
   #hopeOfKeys(): Hope {
@@ -252,7 +277,8 @@ export class Keyring {
 
   /** When the first key is to be looked at again; `undefined` where time alone brings none back. */
   nextAt(): number | undefined {
-    const at = Math.min(this.#timed.first?.readyAt ?? Number.POSITIVE_INFINITY, ...this.#wakes.values())
+    const wakes = [...this.#wakes.values()].map(({ at }) => at)
+    const at = Math.min(this.#timed.first?.readyAt ?? Number.POSITIVE_INFINITY, ...wakes)
     return at === Number.POSITIVE_INFINITY ? undefined : at
   }
 
@@ -345,14 +371,17 @@ export class Keyring {
   }
 
   /** When the first key has room for a request of this part; `Infinity` where only the end of another makes it. */
-  #partOpensAt({ accepts, part, weigh }: Demand, now: number): number {
+  #partOpensAt({ accepts, part, weigh }: Demand, now: number): Wake {
     let first = Number.POSITIVE_INFINITY
+    let mayComeEarlier = false
     for (const key of this.#keys.values()) {
-      if (key.place === 'out' || key.place === 'held' || (accepts && !accepts(key))) continue
-      const usableAt = key.place === 'ready' ? now : key.readyAt
-      first = Math.min(first, Math.max(usableAt, key.quota.partAvailableAt(part, weigh, now)))
+      if (key.place === 'out' || (accepts && !accepts(key))) continue
+      const partAt = key.quota.partAvailableAt(part, weigh, now)
+      // Busy, as a whole or with this part: it comes back with the end of a request, at any moment.
+      if (key.place === 'held' || partAt === Number.POSITIVE_INFINITY) mayComeEarlier = true
+      else first = Math.min(first, Math.max(key.place === 'ready' ? now : key.readyAt, partAt))
     }
-    return Math.max(first, now + 1)
+    return { at: Math.max(first, now + 1), mayComeEarlier }
   }
 
   /** Where the system's clock was set, calendar windows and `expiresAt` come at other times than was thought. */

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.js'
 import type { Demand } from './demand.js'
-import type { Keyring } from './keyring.js'
+import type { Keyring, Wake } from './keyring.js'
 import { Lease, type Probe } from './lease.js'
 import type { PooledKey } from './pooled-key.js'
 import { Waiter, WaitingQueue } from './waiting-queue.js'
@@ -163,7 +163,7 @@ export class Scheduler {
   #serveInOrder(most: number): number {
     let served = 0
     /** The groups for which there is no key: the rest of them need not look. Till when, as far as it is known. */
-    const without = new Map<string, number | undefined>()
+    const without = new Map<string, Wake | undefined>()
     for (const waiter of this.#queue.inOrder()) {
       if (without.has(waiter.demand.group)) {
         this.#dropIfHopeless(waiter, without.get(waiter.demand.group))
@@ -188,15 +188,17 @@ export class Scheduler {
         if (!accepts && part === '') return served
         // They need not even be looked through for those who wait in vain.
         const soonest = this.#queue.nextDeadline ?? 0
-        if (without.size >= this.#queue.groups && [...without.values()].every(at => (at ?? 0) <= soonest)) return served
+        if (without.size >= this.#queue.groups && [...without.values()].every(wake => (wake?.at ?? 0) <= soonest))
+          return served
       }
     }
     return served
   }
 
   /** Sends away who would have given up before there is anything for them. */
-  #dropIfHopeless(waiter: Waiter<Lease>, wake: number | undefined): boolean {
-    if (wake === undefined || wake === Number.POSITIVE_INFINITY || waiter.demand.deadline >= wake) return false
+  #dropIfHopeless(waiter: Waiter<Lease>, wake: Wake | undefined): boolean {
+    if (!wake || wake.mayComeEarlier || wake.at === Number.POSITIVE_INFINITY || waiter.demand.deadline >= wake.at)
+      return false
     this.#queue.leave(waiter)
     waiter.turnAway(new NoKeyInTime(waiter.demand))
     return true

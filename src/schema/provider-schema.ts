@@ -82,6 +82,8 @@ export const provider = v.lazy((value): v.GenericSchema => {
       scope: v.optional(limitedBy),
       limitScope: v.optional(reach),
       signals: v.optional(v.array(signal, 'signals in an array')),
+      errorShape: v.optional(functionOf('a function')),
+      credentialParameters: v.optional(v.array(name('a name'), 'names in an array')),
       fields: v.optional(v.array(fields, 'fields in an array')),
     },
     PROVIDER,

@@ -65,6 +65,13 @@ export interface LimitFields {
   readonly per?: Duration | { readonly header: string } | undefined
 }
 
+/** Makes the body of an error as a service itself would, so that its SDK raises the error of its own that fits. */
+export type ErrorShape = (error: {
+  readonly message: string
+  readonly status: number
+  readonly type: string
+}) => unknown
+
 /**
  * How a service takes keys, and how it says "limited", "out of quota", "overloaded" and "bad key".
  *
@@ -85,5 +92,9 @@ export interface Provider {
   /** How far a refusal reaches where its signal doesn't say. @default 'key' */
   readonly limitScope?: Scope | undefined
   readonly signals?: readonly Signal[] | undefined
+  /** The body of the pool's own 429 and 401. @default OpenAI's, which many SDKs read */
+  readonly errorShape?: ErrorShape | undefined
+  /** Query parameters that carry credentials of a caller's own; headers that do are known. */
+  readonly credentialParameters?: readonly string[] | undefined
   readonly fields?: readonly LimitFields[] | undefined
 }

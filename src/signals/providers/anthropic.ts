@@ -8,6 +8,7 @@ export const anthropic: Provider = {
   headers: { 'anthropic-version': '2023-06-01' },
   scope: 'model',
   limitScope: 'model',
+  errorShape: ({ message, type }) => ({ type: 'error', error: { type, message } }),
   signals: [
     { code: 'enforced_spend_limit_reached', means: 'quota', scope: 'account', wait: { next: 'month' } },
     { status: 400, text: /specified (?:workspace )?API usage limits/i, means: 'quota', scope: 'account' },

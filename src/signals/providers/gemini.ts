@@ -7,6 +7,10 @@ export const gemini: Provider = {
   auth: { header: 'x-goog-api-key' },
   scope: 'model',
   limitScope: 'model',
+  credentialParameters: ['key'],
+  errorShape: ({ message, status }) => ({
+    error: { code: status, message, status: status === 429 ? 'RESOURCE_EXHAUSTED' : 'UNAUTHENTICATED' },
+  }),
   signals: [
     // No allowance at all for this model: the delay beside it is not true.
     { status: 429, text: /limit: 0\b/, means: 'quota', hints: false },
