@@ -23,6 +23,8 @@ export interface Exchange {
   exhausted: boolean
   /** Prefer this key, if it is usable: a validator goes back with the key that earned it. */
   preferredKeyId: string | undefined
+  /** Prefer any other than this key, which has just failed. */
+  avoidedKeyId: string | undefined
 }
 
 /** Adds what a call waits for something to what it has waited before; what is there at once costs nothing. */
@@ -55,5 +57,6 @@ export function newExchange(call: Call, signal: AbortSignal | undefined, started
     attended: true,
     exhausted: false,
     preferredKeyId: undefined,
+    avoidedKeyId: undefined,
   }
 }

@@ -92,3 +92,35 @@ function causesOf(error: unknown): Failure[] {
   }
   return found
 }
+
+/** Codes of a connection that never came about: nothing was sent over it. */
+const NOT_CONNECTED_CODES: ReadonlySet<unknown> = new Set([
+  'EADDRNOTAVAIL',
+  'EAI_AGAIN',
+  'EAI_FAIL',
+  'EAI_NODATA',
+  'EAI_NONAME',
+  'ECONNREFUSED',
+  'EHOSTDOWN',
+  'EHOSTUNREACH',
+  'ENETDOWN',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'UND_ERR_CONNECT_TIMEOUT',
+  'ERR_SOCKET_CONNECTION_TIMEOUT',
+  'ConnectionRefused',
+  'DNSResolveFailed',
+  'FailedToOpenSocket',
+])
+
+/** Whether a connection failed before anything could be sent over it, so that no server has seen the request. */
+export function neverConnected(error: unknown): boolean {
+  const chain = causesOf(error)
+  if (!isConnectionFailure(error)) return false
+  return chain.some(
+    ({ code, message }) =>
+      NOT_CONNECTED_CODES.has(code) ||
+      PROXY_FAILED.test(message) ||
+      /client error \(Connect\)|dns error/i.test(message),
+  )
+}

@@ -5,6 +5,7 @@ import type { Cause } from '../events.js'
 import type { Exchange } from '../exchange.js'
 import type { Call } from '../http/call.js'
 import { becomesReplayable, canReplay } from '../http/call-body.js'
+import { isConnectionFailure, neverConnected } from '../http/connection-failure.js'
 import { exhaustedResponse, lastRefusal } from '../http/exhausted-response.js'
 import type { BodyWatcher } from '../http/lazy-response.js'
 import { makeWritable } from '../http/response-facts.js'
@@ -228,16 +229,25 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
           // It was not the sending that failed, but the user's own `auth`.
           if (!lease.left) throw error
           counters.troubled(keyId)
+          if (isConnectionFailure(error)) {
+            const hasOther = health.endpointSaw(lease.key, 'unreachable')
+            exchange.avoidedKeyId = keyId
+            // What no server has seen may go to another, whatever it is.
+            if (hasOther && neverConnected(error) && canReplay(call.body)) continue
+          }
           return { kind: 'failed', error }
         }
         switch (outcome.kind) {
           case 'answer':
             counters.passed({ keyId, latency: clock.now() - last.takenAt, bytes: lengthOf(outcome.response) })
             health.succeeded(last, readLimits(outcome.response.headers, provider))
+            health.endpointSaw(last.key, 'alive')
             return endWithBody(outcome, last, exchange)
           case 'trouble':
             if (outcome.cause) counters.refusal(keyId, outcome.cause)
             counters.troubled(keyId)
+            health.endpointSaw(last.key, outcome.response.status >= 500 ? 'error' : 'alive')
+            exchange.avoidedKeyId = keyId
             return endWithBody(outcome, last, exchange)
           case 'refused': {
             const { cause, scope, wait, response } = outcome

@@ -15,6 +15,8 @@ export interface Demand {
   readonly accepts: ((key: PooledKey) => boolean) | undefined
   /** The id of the key that would serve it best, if that is usable. */
   readonly prefers: string | undefined
+  /** The id of the key that has just failed, if another would do. */
+  readonly avoids: string | undefined
   /** Whether it can be sent again, should the key prove dead: only such requests try doubtful keys. */
   readonly mayProbe: boolean
   /** The place in line: 0 before 1 before 2. */

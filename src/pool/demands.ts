@@ -25,7 +25,7 @@ export function demands({ engine, settings, now, urlOf }: DemandsOptions) {
   const partOf = partitions(settings.scope)
 
   /** @param patience - how long it may wait, in milliseconds */
-  function demandFor({ call, signal, preferredKeyId }: Exchange, patience: number): Demand {
+  function demandFor({ call, signal, preferredKeyId, avoidedKeyId }: Exchange, patience: number): Demand {
     const weigh = traits.costs().size > 0 ? weigher(call) : ONE
     const weight = weigh === ONE ? 1 : heaviest(weigh)
     const part = partOf(call)
@@ -35,6 +35,7 @@ export function demands({ engine, settings, now, urlOf }: DemandsOptions) {
       ...acceptor(call, weigh, weight, part),
       part,
       prefers: preferredKeyId,
+      avoids: avoidedKeyId,
       mayProbe: call.body.kind !== 'stream' && (call.body.kind !== 'request' || canReplay(call.body)),
       rank: call.rank,
       deadline: now() + Math.max(0, patience),

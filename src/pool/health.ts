@@ -3,6 +3,7 @@ import type { LimitReading } from '../signals/limit-fields.js'
 import type { Scope } from '../signals/provider.js'
 import { LONGEST_WAIT } from '../signals/when.js'
 import type { Blame } from './blame.js'
+import type { EndpointSign } from './endpoint.js'
 import type { Gates } from './gates.js'
 import type { Keyring } from './keyring.js'
 import type { Lease } from './lease.js'
@@ -74,6 +75,21 @@ export class Health {
     this.#laneSucceeded(quota, lease, () => this.#recovery.lane(quota, key, null, lease.takenAt))
     if (part) this.#laneSucceeded(part.lane, lease, () => this.#recovery.lane(part.lane, key, part.name, lease.takenAt))
     if (key.standing.state === 'rejected' && lease.takenAt >= key.standing.since) this.#recovery.key(key, lease.takenAt)
+  }
+
+  /** What an attempt has shown of the key's own endpoint. @returns whether requests can go to another meanwhile */
+  endpointSaw(key: PooledKey, sign: EndpointSign): boolean {
+    const { endpoint } = key
+    if (!endpoint) return false
+    const now = this.#host.now()
+    const hasOther = [...this.#keyring.values()].some(each => {
+      return each.standing.state === 'enabled' && each.endpoint !== endpoint && !each.endpoint?.isResting(now)
+    })
+    if (endpoint.noted(sign, now, hasOther)) {
+      this.#keyring.settleEndpoint(endpoint)
+      this.#host.changed()
+    }
+    return hasOther
   }
 
   /** The server refused the key for now, or all that goes the same way. */

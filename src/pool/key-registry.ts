@@ -4,6 +4,7 @@ import type { ResolvedLimit } from '../limiter/create-limiter.js'
 import type { Limiter } from '../limiter/limiter.js'
 import { redactText } from '../redact.js'
 import type { KeySettings } from '../settings.js'
+import { Endpoint } from './endpoint.js'
 import type { Health } from './health.js'
 import type { Keyring } from './keyring.js'
 import { type KeyQuota, PooledKey } from './pooled-key.js'
@@ -30,6 +31,8 @@ export class KeyRegistry {
   /** Told of each that has gone. */
   removed: ((key: PooledKey) => void) | undefined
   readonly #tenants = new WeakMap<PooledKey, string>()
+  /** By their URL. */
+  readonly #endpoints = new Map<string, Endpoint>()
   #made = 0
   // Of all keys that are or were in the pool: how tokens are counted, the least that a key lets pass of them, and
   // whether one has an endpoint of its own.
@@ -65,6 +68,7 @@ export class KeyRegistry {
       quota: this.#quotaFor(settings),
     })
     this.#note(settings)
+    key.endpoint = this.#endpointOf(settings)
     this.#limits.set(key, settings.limits)
     this.#byValue.set(secret.reveal(), key)
     this.added?.(key)
@@ -248,6 +252,7 @@ export class KeyRegistry {
       key.priority = settings.priority
       key.tags = settings.tags
       key.baseUrl = settings.baseUrl
+      key.endpoint = this.#endpointOf(settings)
       key.expiresAt = settings.expiresAt
     })
     this.#limits.set(key, settings.limits)
@@ -269,6 +274,16 @@ export class KeyRegistry {
     )
     if (group !== undefined) this.#groups.set(group, { quota, limits })
     return quota
+  }
+
+  #endpointOf({ baseUrl }: KeySettings): Endpoint | undefined {
+    if (!baseUrl) return undefined
+    let endpoint = this.#endpoints.get(baseUrl.href)
+    if (!endpoint) {
+      endpoint = new Endpoint()
+      this.#endpoints.set(baseUrl.href, endpoint)
+    }
+    return endpoint
   }
 
   #nextId(): string {

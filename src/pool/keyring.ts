@@ -2,6 +2,7 @@ import type { Moment } from '../clock.js'
 import type { Weigh } from '../limiter/limiter.js'
 import type { Strategy, StrategyName } from '../options.js'
 import type { Demand } from './demand.js'
+import type { Endpoint } from './endpoint.js'
 import type { Admission } from './gates.js'
 import { MinHeap } from './min-heap.js'
 import type { KeyQuota, Place, PooledKey } from './pooled-key.js'
@@ -22,6 +23,19 @@ export interface KeyringHost {
   closedUntil(part: string, now: number, hasFreshKey: () => boolean): number | undefined
   /** Whether a request of a part may go in spite of that. */
   admit(part: string, now: number, hasFreshKey: () => boolean): Admission
+}
+
+/** From when a key may be used for a request: by its quota, and by its endpoint. */
+function availableAt({ quota, endpoint }: PooledKey, weigh: Weigh, now: number): number {
+  const at = quota.availableAt(weigh, now)
+  return endpoint ? Math.max(at, endpoint.availableAt(now)) : at
+}
+
+/** A second try is better made with another key, at another endpoint. */
+function without(avoided: PooledKey, demand: Demand): Demand {
+  const { accepts } = demand
+  const isOther = (key: PooledKey) => key !== avoided && (!key.endpoint || key.endpoint !== avoided.endpoint)
+  return { ...demand, accepts: key => isOther(key) && (!accepts || accepts(key)) }
 }
 
 /** Whether a key has not been refused since it last passed. */
@@ -133,6 +147,11 @@ export class Keyring {
     this.settle(key)
   }
 
+  /** Puts the keys of an endpoint where they now belong. */
+  settleEndpoint(endpoint: Endpoint): void {
+    for (const key of this.#keys.values()) if (key.endpoint === endpoint) this.settle(key)
+  }
+
   /** Puts a quota's keys where they now belong. */
   settleQuota(quota: KeyQuota): void {
     for (const key of quota.keys) this.settle(key)
@@ -157,7 +176,9 @@ export class Keyring {
       this.#wakes.set(demand.part, { at: admission.until, mayComeEarlier: false })
       return undefined
     }
-    const key = this.#find(admission.kind === 'fresh' ? onlyFresh(demand) : demand, now)
+    const asked = admission.kind === 'fresh' ? onlyFresh(demand) : demand
+    const avoided = asked.avoids === undefined ? undefined : this.#keys.get(asked.avoids)
+    const key = (avoided && this.#find(without(avoided, asked), now)) ?? this.#find(asked, now)
     if (!key && demand.part !== '') this.#wakes.set(demand.part, this.#partOpensAt(demand, now))
     return key
   }
@@ -222,7 +243,7 @@ export class Keyring {
         if (!key) break
         if (this.#hasExpired(key)) {
           this.#host.expired(key)
-        } else if (key.quota.availableAt(demand.weigh, now) > now) {
+        } else if (availableAt(key, demand.weigh, now) > now) {
           // Ready for a light request, not for this one.
           this.settle(key, demand.weigh, now)
           this.#deferred.add(key)
@@ -283,7 +304,7 @@ export class Keyring {
   }
 
   #placeFor(key: PooledKey, weigh: Weigh, now: number): Place {
-    const { standing, quota } = key
+    const { standing } = key
     switch (standing.state) {
       case 'removed':
       case 'disabled':
@@ -294,7 +315,7 @@ export class Keyring {
       case 'enabled':
         break
     }
-    const at = quota.availableAt(weigh, now)
+    const at = availableAt(key, weigh, now)
     if (at <= now) return 'ready'
     if (at === Number.POSITIVE_INFINITY) return 'held'
     // A key that will have expired before its turn is looked at when it expires: those who wait for it must be told.
@@ -363,7 +384,7 @@ export class Keyring {
 
   #isOpenTo(key: PooledKey, demand: Demand, now: number): boolean {
     if (demand.accepts && !demand.accepts(key)) return false
-    return key.quota.availableAt(demand.weigh, now) <= now
+    return availableAt(key, demand.weigh, now) <= now
   }
 
   #accepts({ accepts, part, weigh }: Demand, key: PooledKey, now: number): boolean {

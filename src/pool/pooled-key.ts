@@ -1,5 +1,6 @@
 import type { Cause } from '../events.js'
 import type { Secret } from '../secret.js'
+import type { Endpoint } from './endpoint.js'
 import type { LinkedList, ListItem } from './linked-list.js'
 import type { HeapItem } from './min-heap.js'
 import type { Quota } from './quota.js'
@@ -38,6 +39,8 @@ export class PooledKey implements HeapItem, ListItem<PooledKey> {
   /** In milliseconds since the epoch; `Infinity`: never. */
   expiresAt: number
   baseUrl: URL | undefined
+  /** Its own endpoint, shared with all keys that have the same; `undefined`: it has none. */
+  endpoint: Endpoint | undefined
 
   standing: Standing = ENABLED
   /** Whether the one request that tries a rejected key is on its way. */

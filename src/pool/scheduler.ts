@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.js'
 import type { Demand } from './demand.js'
+import type { Endpoint } from './endpoint.js'
 import type { Keyring, Wake } from './keyring.js'
 import { Lease, type Probe } from './lease.js'
 import type { PooledKey } from './pooled-key.js'
@@ -233,14 +234,20 @@ export class Scheduler {
     key.inFlight++
     if (probe === 'key') key.probing = true
     if (probe === 'quota') quota.probing = true
+    const triesEndpoint = key.endpoint?.taken() ? key.endpoint : undefined
     if (part?.isProbe) lane!.probing = true
+    if (triesEndpoint) this.#keyring.settleEndpoint(triesEndpoint)
     this.#settle(key)
     this.#host.taken(key)
-    return new Lease(key, permit, probe, part, now, rested, lease => this.#giveBack(lease))
+    return new Lease(key, permit, probe, part, now, rested, lease => this.#giveBack(lease, triesEndpoint))
   }
 
-  #giveBack({ key, probe, part }: Lease): void {
+  #giveBack({ key, probe, part }: Lease, triedEndpoint: Endpoint | undefined): void {
     key.inFlight--
+    if (triedEndpoint) {
+      triedEndpoint.tried()
+      this.#keyring.settleEndpoint(triedEndpoint)
+    }
     // A probe that ended without a verdict (an abort, an overload) lets the next one try.
     if (probe === 'key') key.probing = false
     if (probe === 'quota') key.quota.probing = false

@@ -53,6 +53,7 @@ describe('the line', () => {
         part: '',
         accepts: undefined,
         prefers: undefined,
+        avoids: undefined,
         mayProbe: true,
         rank: 1,
         deadline: 1e12,
