@@ -63,6 +63,11 @@ export interface Options {
    * @default { maxBytes: 16 MiB }
    */
   replay?: ReplayOptions | undefined
+  /**
+   * Takes the rate limit headers of one key (`x-ratelimit-remaining` and its kind) off responses, for clients that throttle
+   * themselves by them (discord.js): they would slow the whole pool down to that key. @default false
+   */
+  hideRateLimitHeaders?: boolean | undefined
   /** When it is told that a key is nearly exhausted. @default at 20% and 5%, and ten minutes ahead */
   alert?: AlertOptions | undefined
   /** Is told of every event, at a level that fits: exhausted keys as warnings, disabled ones as errors, requests as debug. @default none */
@@ -145,6 +150,11 @@ export interface Limit {
   concurrency?: number | undefined
   /** What a request costs in `tokens`. It can't wait, and should not read the body. @default 1 each */
   cost?: ((request: Request) => number) | undefined
+  /**
+   * Whether the tokens that a response says it took replace what `cost` had reserved; `false` for a unit of your own.
+   * @default true, unless a response took more than the whole limit
+   */
+  settle?: boolean | undefined
 }
 
 /** How the pool chooses between usable keys. */

@@ -37,6 +37,7 @@ export interface Settings {
   readonly keys: KeySource
   /** `maxBytes`: how much of a `Request`'s body is kept so that it can be sent again. */
   readonly replay: { readonly maxBytes: number }
+  readonly hideRateLimitHeaders: boolean
   readonly alert: AlertSettings
   readonly logger: Logger | undefined
   readonly sharing: Sharing | undefined
@@ -124,6 +125,7 @@ export function resolveOptions(options: Options): Settings {
     onExhausted?: 'throw' | 'respond'
     timeout?: number | { attempt?: number; total?: number }
     replay?: { maxBytes?: number }
+    hideRateLimitHeaders?: boolean
     alert?: { remaining?: number[]; ahead?: number; quiet?: number }
     logger?: Logger
     sharing?: Sharing
@@ -158,6 +160,7 @@ export function resolveOptions(options: Options): Settings {
     onExhausted: given.onExhausted ?? 'throw',
     timeout: { attempt: timeout.attempt, total: timeout.total },
     keys,
+    hideRateLimitHeaders: given.hideRateLimitHeaders ?? false,
     replay: { maxBytes: given.replay?.maxBytes ?? 16 * 1024 * 1024 },
     alert: {
       remaining: [...(given.alert?.remaining ?? [0.2, 0.05])].sort((a, b) => b - a),
@@ -224,13 +227,13 @@ function resolveCache(
 /** A user's limits, each taken apart into the single things that it bounds. */
 function resolveLimits(limits: readonly Limit[]): ResolvedLimit[] {
   const resolved: ResolvedLimit[] = []
-  for (const { requests, tokens, per, timeZone = 'UTC', burst, concurrency, cost } of limits) {
+  for (const { requests, tokens, per, timeZone = 'UTC', burst, concurrency, cost, settle } of limits) {
     for (const [unit, limit] of [
       ['requests', requests],
       ['tokens', tokens],
     ] as const) {
       if (limit === undefined) continue
-      const common = { unit, limit, cost: unit === 'tokens' ? cost : undefined }
+      const common = { unit, limit, cost: unit === 'tokens' ? cost : undefined, settles: settle }
       if (per === 'day' || per === 'month') resolved.push({ kind: 'calendar', ...common, per, timeZone })
       else resolved.push({ kind: 'window', ...common, per: per as number, burst })
     }

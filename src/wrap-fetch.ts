@@ -9,6 +9,7 @@ import { type Exchange, newExchange } from './exchange.js'
 import type { Explanation } from './explanation.js'
 import { type Call, readCall } from './http/call.js'
 import { cancelBody } from './http/call-body.js'
+import { withoutRateLimitHeaders } from './http/rate-limit-headers.js'
 import type { Options } from './options.js'
 import { Overflow } from './overflow.js'
 import { anySignal, isError, isRequest, missingClasses } from './platform.js'
@@ -91,7 +92,8 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
       if (keys) await keys
       const body = bodyIsThere(exchange)
       if (body) await body
-      const response = await send(exchange)
+      const sent = await send(exchange)
+      const response = settings.hideRateLimitHeaders ? withoutRateLimitHeaders(sent) : sent
       engine.counters.answered++
       // It may have waited in vain, and been given something stale.
       if (exchange.exhausted || exchange.isWaiting) engine.counters.waitedInVain(exchange.waited)

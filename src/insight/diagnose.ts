@@ -107,7 +107,8 @@ const bursts: Look = facts => {
 const turnedAway: Look = ({ stats, keys }) => {
   const calls = sum(stats.series.minutes, 'calls')
   const lost = sum(stats.series.minutes, 'turnedAway')
-  if (lost === 0) return undefined
+  // Where no key is good, waiting longer helps nobody.
+  if (lost === 0 || keys.every(({ state }) => state === 'disabled')) return undefined
   const busy = keys.filter(({ state }) => state === 'busy').length
   return {
     kind: 'turned-away',

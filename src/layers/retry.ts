@@ -130,6 +130,7 @@ function finish(outcome: Settled): Response {
 /** Who says that a request may be sent twice is told why it was not; else the failure is what it is. */
 function finishUnreplayable({ headers }: Call, outcome: Transient): Response {
   if (outcome.kind !== 'failed' || !headers.has('idempotency-key')) return finish(outcome)
-  const message = 'The attempt failed, and its body is a stream, which cannot be sent again.'
+  const message =
+    'The attempt failed, and its body cannot be sent again: it is a stream, or a Request with more than replay.maxBytes.'
   throw new KeypoolError('ERR_BODY_NOT_REPLAYABLE', message, { cause: outcome.error })
 }

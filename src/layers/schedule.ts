@@ -85,7 +85,7 @@ function lengthOf({ headers }: Response): number {
 
 /** The tokens that an answer took, or who finds them in its body; `undefined` where it can't say. */
 function usageOf({ headers }: Response): number | UsageReader | undefined {
-  return usageInFields(headers) ?? (mayTellUsage(headers) ? new UsageReader() : undefined)
+  return usageInFields(headers) ?? (mayTellUsage(headers) ? new UsageReader(headers) : undefined)
 }
 
 /**
@@ -93,6 +93,16 @@ function usageOf({ headers }: Response): number | UsageReader | undefined {
  * to seconds.
  */
 const MAX_ROUNDS_WITHOUT_WAIT = 8
+
+/**
+ * The tokens that are to be settled. Reading what was made before (polling it, say) tells its tokens again and takes none,
+ * unless the program's own `cost` says that it does; a request that was wrong took none.
+ */
+function usageFor({ method }: Call, response: Response, lease: Lease): number | UsageReader | undefined {
+  if (response.status >= 400 && response.status < 500) return 0
+  const isReading = method === 'GET' || method === 'HEAD'
+  return response.ok && (!isReading || lease.hasReservedByCost) ? usageOf(response) : undefined
+}
 
 /** How much of a body is read to tell what it means, in bytes, and for how long, in milliseconds. */
 const PEEK = { error: { bytes: 16 * 1024, patience: 750 }, success: { bytes: 4 * 1024, patience: 250 } }
@@ -131,14 +141,18 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
    * Gives the lease back: at once, or at the end of the body where a limit counts requests at once. What was reserved in
    * tokens is settled when the answer says how many it took.
    */
-  function endWithBody<Kind extends Settled>(outcome: Kind, lease: Lease | undefined, { signal }: Exchange): Kind {
+  function endWithBody<Kind extends Settled>(
+    outcome: Kind,
+    lease: Lease | undefined,
+    { call, signal }: Exchange,
+  ): Kind {
     if (!lease) return outcome
     if (outcome.kind === 'failed') {
       lease.end()
       return outcome
     }
     const { response } = outcome
-    const usage = lease.holdsTokens && response.ok ? usageOf(response) : undefined
+    const usage = lease.holdsTokens ? usageFor(call, response, lease) : undefined
     if (typeof usage === 'number') settle(lease, usage)
     const reader = usage instanceof UsageReader ? usage : undefined
     if (!lease.holdsConcurrency) lease.end()
@@ -250,12 +264,13 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
             exchange.avoidedKeyId = keyId
             return endWithBody(outcome, last, exchange)
           case 'refused': {
-            const { cause, scope, wait, response } = outcome
+            const { cause, scope, wait, ofTokens, response } = outcome
             counters.refusal(keyId, cause)
             health.refused(last, {
               scope,
               cause,
               wait,
+              ofTokens,
               status: response.status,
               readings: readLimits(response.headers, provider),
             })

@@ -18,6 +18,7 @@ export type ResolvedLimit =
       readonly per: number
       readonly burst: number | undefined
       readonly cost: ((request: Request) => number) | undefined
+      readonly settles?: boolean | undefined
     }
   | {
       readonly kind: 'calendar'
@@ -26,6 +27,7 @@ export type ResolvedLimit =
       readonly per: 'day' | 'month'
       readonly timeZone: string
       readonly cost: ((request: Request) => number) | undefined
+      readonly settles?: boolean | undefined
     }
 
 /** A limiter for one quota. @param known - whether there is nothing to find out by beginning gently */

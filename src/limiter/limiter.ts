@@ -25,6 +25,8 @@ export interface Permit {
   refused(told: number | undefined, readings: readonly LimitReading[]): number
   /** It has taken so many tokens, whatever was reserved for it. */
   settle(tokens: number): void
+  /** Whether the program's own `cost` has reserved tokens for it. */
+  readonly hasReservedByCost: boolean
   /** It is over: its response was received in whole, or dropped. */
   end(): void
   /** It was never sent: everything is given back. */
@@ -198,7 +200,8 @@ export class Limiter {
     const now = this.#host.now()
     meters.forEach((meter, index) => {
       // Whatever was told, more than all of a limit cannot have been taken of it.
-      if (meter.unit === 'tokens') meter.settle?.(weights[index]!, Math.min(tokens, meter.limit), confirmedAt, now)
+      if (meter.unit !== 'tokens' || !isSettledBy(meter, tokens)) return
+      meter.settle?.(weights[index]!, Math.min(tokens, meter.limit), confirmedAt, now)
     })
     this.#host.changed()
   }
@@ -285,6 +288,12 @@ class LimiterPermit implements Permit, Departing {
     this.#limiter.departed(at)
   }
 
+  get hasReservedByCost(): boolean {
+    return this.meters.some(
+      ({ unit, cost }, index) => unit === 'tokens' && cost !== undefined && this.weights[index]! > 0,
+    )
+  }
+
   leaves(): void {
     if (this.meters.length > 0) this.#limiter.leaves(this)
   }
@@ -329,4 +338,12 @@ function room({ per, capacity, limit }: Meter): number {
   if (typeof per !== 'number') return Number.POSITIVE_INFINITY
   // A bucket is left with too little to work with when much of its burst is thought to be on its way.
   return capacity === limit ? per : Math.min(per, (capacity / limit) * per * 2)
+}
+
+/**
+ * Whether a limit counts what responses call tokens. One whose `cost` is the program's own may count something else, cents
+ * say: it does where a response that was served took more than all of it.
+ */
+function isSettledBy({ cost, limit, settles }: Meter, tokens: number): boolean {
+  return settles !== false && (cost === undefined || tokens <= limit)
 }

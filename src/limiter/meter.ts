@@ -12,6 +12,8 @@ export interface Meter {
   readonly per: number | 'day' | 'month' | undefined
   /** What a request weighs in tokens, where the user says it. */
   readonly cost: ((request: Request) => number) | undefined
+  /** `false`: what responses say of tokens is of another unit. */
+  readonly settles?: boolean | undefined
   /** The largest weight that can ever be admitted. */
   readonly capacity: number
   /**
@@ -88,4 +90,5 @@ export interface WindowSettings<Per> {
   readonly limit: number
   readonly per: Per
   readonly cost: ((request: Request) => number) | undefined
+  readonly settles?: boolean | undefined
 }

@@ -7,17 +7,19 @@ export abstract class WindowMeter<Per extends number | 'day' | 'month'> implemen
   limit: number
   per: Per
   readonly cost: ((request: Request) => number) | undefined
+  readonly settles: boolean | undefined
   capacity: number
   allotted: number
   elsewhere = 0
   moreAt = Number.POSITIVE_INFINITY
   protected readonly book: PermitBook
 
-  protected constructor({ unit, limit, per, cost }: WindowSettings<Per>, capacity: number, book: PermitBook) {
+  protected constructor({ unit, limit, per, cost, settles }: WindowSettings<Per>, capacity: number, book: PermitBook) {
     this.unit = unit
     this.limit = limit
     this.per = per
     this.cost = cost
+    this.settles = settles
     this.capacity = capacity
     this.allotted = capacity
     this.book = book

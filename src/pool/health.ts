@@ -19,6 +19,8 @@ export interface Refusal {
   readonly status: number
   /** How long the server says to wait, in milliseconds; `undefined`: it doesn't say. */
   readonly wait: number | undefined
+  /** Whether it speaks of tokens. */
+  readonly ofTokens: boolean
   /** What its fields tell of the limits. */
   readonly readings: readonly LimitReading[]
 }
@@ -28,7 +30,14 @@ export const COOLDOWN = {
   floor: 5,
   cap: LONGEST_WAIT,
   /** Waits from which on one request tries before their end: after 5 minutes at first, then twice as long each time. */
-  doubt: { from: 600_000, first: 300_000, longest: 3_600_000 },
+  doubt: {
+    from: 600_000,
+    first: 300_000,
+    /** A rate of tokens that is said to last for hours was met by one request that was too large. */
+    firstOfTokenRate: 60_000,
+    long: 6 * 3_600_000,
+    longest: 3_600_000,
+  },
   /** Of a quota that doesn't say: doubled with each refusal in a row. */
   guess: { first: 300_000, longest: 21_600_000 },
   probe: { first: 60_000, longest: 3_600_000 },
@@ -129,7 +138,7 @@ export class Health {
       return
     }
     const since = cooldown.state === 'open' ? now : cooldown.since
-    const tryAt = this.#tryAt(lane, now, wait)
+    const tryAt = this.#tryAt(lane, now, wait, refusal)
     lane.cooldown = { state: 'cooling', cause: refusal.cause, since, refusedAt: now, until, told, tryAt }
     this.#keyring.settleQuota(key.quota)
     this.#host.tell(key, {
@@ -285,9 +294,10 @@ export class Health {
   }
 
   /** A wait that is long may be wrong, or be cut short by someone who pays: one request in a while finds out. */
-  #tryAt(lane: Lane, now: number, wait: number): number {
-    const { from, first, longest } = COOLDOWN.doubt
+  #tryAt(lane: Lane, now: number, wait: number, { cause, ofTokens }: Refusal): number {
+    const { from, first: usual, firstOfTokenRate, long, longest } = COOLDOWN.doubt
     if (wait < from) return Number.POSITIVE_INFINITY
+    const first = cause === 'rate-limit' && ofTokens && wait >= long ? firstOfTokenRate : usual
     return now + Math.min(longest, first * 2 ** (Math.max(1, lane.refusals) - 1))
   }
 

@@ -87,6 +87,11 @@ export class Lease {
     return this.key.quota.limiter.meters.some(meter => meter.unit === 'tokens' && meter.settle !== undefined)
   }
 
+  /** Whether the program's own `cost` has reserved tokens for it. */
+  get hasReservedByCost(): boolean {
+    return this.#permit.hasReservedByCost
+  }
+
   /** The server has counted it. */
   answered(): void {
     this.#permit.answered()

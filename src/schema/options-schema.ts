@@ -39,6 +39,7 @@ const limit = v.pipe(
       burst: v.optional(positiveInteger),
       concurrency: v.optional(positiveInteger),
       cost: v.optional(functionOf<(request: Request) => number>('a function that gives the tokens of a request')),
+      settle: v.optional(v.boolean('true or false')),
     },
     'a limit: { requests, per }, { tokens, per, cost }, { concurrency }, or several of them in an array',
   ),
@@ -65,6 +66,7 @@ const limit = v.pipe(
     "'burst' only beside a sliding 'per' and one of requests and tokens",
   ),
   v.check(each => each.cost === undefined || each.tokens !== undefined, "'cost' only beside tokens"),
+  v.check(each => each.settle === undefined || each.tokens !== undefined, "'settle' only beside tokens"),
 )
 const limits = oneOrMany(limit, 'a limit, or an array of limits')
 
@@ -222,6 +224,7 @@ export const optionsSchema = object(
     retry: v.optional(retry),
     cache: v.optional(cache),
     maxWait: v.optional(duration),
+    hideRateLimitHeaders: v.optional(v.boolean('true or false')),
     replay: v.optional(object({ maxBytes: v.optional(wholeNumber) }, '{ maxBytes? }')),
     alert: v.optional(
       object(

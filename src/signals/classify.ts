@@ -61,7 +61,8 @@ export function classify(
       const wait = readTiming(reply, signal, meaning, serverNow)
       // Nobody's key is to blame when the service limits everyone.
       if (scope === 'provider') return { kind: 'trouble', cause: 'overload', wait, response }
-      return { kind: 'refused', cause: meaning, scope: scopeOf(reply, scope), wait, response }
+      const ofTokens = /\btokens?\b/i.test(body.text)
+      return { kind: 'refused', cause: meaning, scope: scopeOf(reply, scope), wait, ofTokens, response }
     }
     case 'invalid-key':
       return { kind: 'invalid-key', response }

@@ -11,6 +11,8 @@ export type Outcome =
       readonly scope: Scope
       /** In milliseconds; `undefined`: the server doesn't say. */
       readonly wait: number | undefined
+      /** Whether it speaks of tokens: a rate of them is never one of a day. */
+      readonly ofTokens: boolean
       readonly response: Response
     }
   /** The key is not, or no longer, good. */

@@ -184,3 +184,27 @@ describe('an error with which a success begins', () => {
     }
   })
 })
+
+describe('the rate limit headers of one key', () => {
+  const base = async () =>
+    new Response('ok', {
+      headers: {
+        'x-ratelimit-remaining': '0',
+        'x-ratelimit-reset-after': '5',
+        ratelimit: '"a";r=0;t=5',
+        'anthropic-ratelimit-requests-remaining': '0',
+        'x-note': '1',
+      },
+    })
+
+  it('are taken off responses where that is asked for, and the pool still reads them', async () => {
+    const options = { origins: ORIGIN, keys: ['a', 'b'], cache: false } as const
+    const fetch = wrapFetch(base, { ...options, hideRateLimitHeaders: true })
+    const response = await fetch(ORIGIN)
+    expect([...response.headers.keys()].filter(name => name.includes('ratelimit'))).toEqual([])
+    expect(response.headers.get('x-note')).toBe('1')
+    expect(await response.clone().text()).toBe('ok')
+    expect(fetch.pool.keys()[0]!.limits.length).toBeGreaterThan(0)
+    expect((await wrapFetch(base, options)(ORIGIN)).headers.get('x-ratelimit-remaining')).toBe('0')
+  })
+})

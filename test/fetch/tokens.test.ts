@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { wrapFetch } from 'fetch-keypool'
+import { type Limit, wrapFetch } from 'fetch-keypool'
 import { describe, expect, it } from 'vitest'
 import { UsageReader } from '../../src/signals/usage.js'
 import { loopback } from '../helpers/loopback.js'
@@ -85,7 +85,7 @@ describe('tokens', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 1, max: text.length }), { maxLength: 20 }), cuts => {
         const bytes = new TextEncoder().encode(text)
-        const reader = new UsageReader()
+        const reader = new UsageReader(new Headers({ 'content-type': 'text/event-stream' }))
         let from = 0
         for (const to of [...cuts, bytes.length].sort((a, b) => a - b)) {
           reader.read(bytes.subarray(from, to))
@@ -94,5 +94,96 @@ describe('tokens', () => {
         expect(reader.total).toBe(124_245)
       }),
     )
+  })
+
+  const sse = (...events: unknown[]) =>
+    `${events.map(each => `data: ${JSON.stringify(each)}\n\n`).join('')}data: [DONE]\n\n`
+
+  it.each<[string, number, unknown, number?]>([
+    ['of JSON', 60, { usage: { prompt_tokens: 50, completion_tokens: 10, total_tokens: 60 } }],
+    [
+      'at the end of a stream',
+      60,
+      sse({ choices: [], usage: null }, { usage: { prompt_tokens: 50, completion_tokens: 10, total_tokens: 60 } }),
+    ],
+    ['of a stream without them: what was reserved', 30, sse({ choices: [{ delta: { content: 'a' } }] })],
+    [
+      'written to a prompt cache',
+      460,
+      { usage: { input_tokens: 50, cache_creation_input_tokens: 400, cache_read_input_tokens: 7, output_tokens: 10 } },
+    ],
+    [
+      'bit by bit',
+      60,
+      sse(
+        { type: 'message_start', message: { usage: { input_tokens: 50, output_tokens: 1 } } },
+        { type: 'message_delta', usage: { output_tokens: 10 } },
+      ),
+    ],
+    [
+      'with thoughts',
+      90,
+      {
+        usageMetadata: { promptTokenCount: 50, candidatesTokenCount: 10, thoughtsTokenCount: 30, totalTokenCount: 90 },
+      },
+    ],
+    ['of a list that is streamed', 90, [{ candidates: [] }, { usageMetadata: { totalTokenCount: 90 } }]],
+    [
+      'beside what is billed',
+      60,
+      {
+        usage: {
+          billed_units: { input_tokens: 20, output_tokens: 10 },
+          tokens: { input_tokens: 50, output_tokens: 10 },
+        },
+      },
+    ],
+    ['of Ollama', 60, { response: 'x', prompt_eval_count: 50, eval_count: 10 }],
+    [
+      'not of a text that has such words',
+      60,
+      { choices: [{ message: { content: '{"total_tokens":9999}' } }], usage: { total_tokens: 60 } },
+    ],
+    [
+      'not of what a tool is called with',
+      60,
+      {
+        content: [{ type: 'tool_use', input: { output_tokens: 5000, usage: { total_tokens: 7000 } } }],
+        usage: { input_tokens: 50, output_tokens: 10 },
+      },
+    ],
+    ['of a request that was wrong: none', 0, { error: { message: 'bad' } }, 400],
+  ])('%s are settled by the documented usage alone', async (_, expected, answer, status = 200) => {
+    const isStream = typeof answer === 'string'
+    const headers = { 'content-type': isStream ? 'text/event-stream' : 'application/json' }
+    const base = async () => new Response(isStream ? answer : JSON.stringify(answer), { status, headers })
+    const limits = { tokens: 10_000, per: '1m', cost: () => 30 } as const
+    const fetch = wrapFetch(base, { origins: 'http://a.test', keys: ['a'], limits, cache: false })
+    await (await fetch('http://a.test/', { method: 'POST', body: '{}' })).text()
+    expect(10_000 - fetch.pool.keys()[0]!.limits[0]!.remaining).toBe(expected)
+  })
+
+  it.each<[string, Pick<Limit, 'cost' | 'settle'>, number]>([
+    ['that is told to be', { cost: () => 2, settle: false }, 900],
+    ['that a response would exceed as a whole', { cost: () => 2 }, 1_200],
+  ])('are no matter of a unit of one’s own: %s', async (_, own, told) => {
+    const base = async () => Response.json({ usage: { total_tokens: told } })
+    const limits: Limit = { tokens: 1_000, per: 'day', ...own }
+    const fetch = wrapFetch(base, { origins: 'http://a.test', keys: ['a'], limits, cache: false })
+    for (let call = 0; call < 3; call++) await (await fetch('http://a.test/', { method: 'POST', body: '{}' })).text()
+    expect(fetch.pool.keys()[0]!.limits[0]!.remaining).toBe(994)
+  })
+
+  it('that are told again take none: polling what was made before', async () => {
+    const base = async () => Response.json({ usage: { total_tokens: 1_000 } })
+    const limits = {
+      tokens: 3_000,
+      per: '1m',
+      cost: ({ method }: Request): number => (method === 'POST' ? 1_000 : 0),
+    } as const
+    const fetch = wrapFetch(base, { origins: 'http://a.test', keys: ['a'], limits, cache: false })
+    await (await fetch('http://a.test/', { method: 'POST', body: '{}' })).text()
+    for (let call = 0; call < 4; call++) await (await fetch('http://a.test/')).text()
+    expect(fetch.pool.keys()[0]!.limits[0]!.remaining).toBe(2_000)
   })
 })

@@ -9,8 +9,9 @@ export function watchTokens(
 ): ReadableStream | null {
   const { body, headers } = response
   if (visit.ended.length === 0 || !body) return body
-  const said = usageInFields(headers)
-  const reader = said === undefined && mayTellUsage(headers) && response.ok ? new UsageReader() : undefined
+  // What comes out of a cache, of the pool or on the way, took none.
+  const said = headers.has('age') ? 0 : usageInFields(headers)
+  const reader = said === undefined && mayTellUsage(headers) && response.ok ? new UsageReader(headers) : undefined
   visit.spent = () => said ?? reader?.total
   return body.pipeThrough(
     new TransformStream<Uint8Array, Uint8Array>({
