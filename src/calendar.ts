@@ -1,8 +1,17 @@
-/** The first moment of the next calendar day or month in `timeZone`, in milliseconds since the epoch. */
-export function endOfCalendarWindow(wallNow: number, per: 'day' | 'month', timeZone: string): number {
+/** A period of the calendar; a week begins on Monday (ISO 8601). */
+export type CalendarPeriod = 'hour' | 'day' | 'week' | 'month'
+export const CALENDAR_PERIODS = ['hour', 'day', 'week', 'month'] as const
+
+/** The first moment of the next calendar hour, day, week or month in `timeZone`, in milliseconds since the epoch. */
+export function endOfCalendarWindow(wallNow: number, per: CalendarPeriod, timeZone: string): number {
+  if (per === 'hour') {
+    const local = wallNow + offsetOf(wallNow, timeZone)
+    return wallNow + HOUR_MS - (((local % HOUR_MS) + HOUR_MS) % HOUR_MS)
+  }
   const today = new Date(localDay(wallNow, timeZone))
   const [year, month, day] = [today.getUTCFullYear(), today.getUTCMonth(), today.getUTCDate()]
-  const next = per === 'day' ? Date.UTC(year, month, day + 1) : Date.UTC(year, month + 1, 1)
+  const days = per === 'week' ? 7 - ((today.getUTCDay() + 6) % 7) : 1
+  const next = per === 'month' ? Date.UTC(year, month + 1, 1) : Date.UTC(year, month, day + days)
   const hasBegun = (at: number) => localDay(at, timeZone) >= next
   // Local midnight as UTC, less the zone's offset; twice, as the offset may change between the guess and the answer.
   const guess = next - offsetOf(next - offsetOf(next, timeZone), timeZone)
@@ -17,6 +26,7 @@ export function endOfCalendarWindow(wallNow: number, per: 'day' | 'month', timeZ
   return after
 }
 
+const HOUR_MS = 3_600_000
 const DAY_MS = 86_400_000
 
 /** The local date at a moment, as the milliseconds since the epoch of its midnight in UTC. */

@@ -1,3 +1,4 @@
+import type { CalendarPeriod } from './calendar.js'
 /** Why a key, or a call, could not go on: one vocabulary for events, errors, snapshots and statistics. */
 export type Cause = 'rate-limit' | 'quota' | 'overload' | 'invalid-key' | 'expired' | 'disabled'
 
@@ -35,7 +36,7 @@ export interface KeyNearExhaustionEvent {
   /** When nothing will be left at the present rate; `null` where the window ends before that, or too little is known. */
   readonly dryAt: Date | null
   /** The window's length in milliseconds; `'day'` or `'month'` for a calendar window; `null` where nobody has said it. */
-  readonly per: number | 'day' | 'month' | null
+  readonly per: number | CalendarPeriod | null
 }
 
 /** A key that was exhausted, or refused as invalid, works again. */

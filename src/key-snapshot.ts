@@ -1,3 +1,4 @@
+import type { CalendarPeriod } from './calendar.js'
 import type { Cause } from './events.js'
 
 /** One limit of a key, and what is left of it. */
@@ -8,7 +9,7 @@ export interface LimitSnapshot {
   /** What could be used at once now. */
   readonly remaining: number
   /** The window in milliseconds, or the calendar's; `null` for concurrency. */
-  readonly per: number | 'day' | 'month' | null
+  readonly per: number | CalendarPeriod | null
   /** The bucket's size, where the limit has one. */
   readonly burst: number | null
   /** Whether it was found out, from the server's fields or its refusals, and not declared. */

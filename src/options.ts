@@ -1,5 +1,6 @@
 import type { Auth } from './auth.js'
 import type { CacheStore } from './cache/cache-store.js'
+import type { CalendarPeriod } from './calendar.js'
 import type { Duration } from './duration.js'
 import type { KeySnapshot } from './key-snapshot.js'
 import type { RequestSummary } from './request-summary.js'
@@ -137,8 +138,8 @@ export interface Limit {
   requests?: number | undefined
   /** Tokens, or any other unit that `cost` counts in, for each `per`. */
   tokens?: number | undefined
-  /** The window: a duration that slides, or a calendar `'day'` or `'month'` that ends at midnight in `timeZone`. */
-  per?: Duration | 'day' | 'month' | undefined
+  /** The window: a duration that slides, or an `'hour'`, `'day'`, `'week'` (from Monday) or `'month'` of the calendar in `timeZone`. */
+  per?: Duration | CalendarPeriod | undefined
   /** The IANA time zone of a calendar window, such as `'America/Los_Angeles'`. @default 'UTC' */
   timeZone?: string | undefined
   /**

@@ -1,5 +1,6 @@
 import type { Auth } from './auth.js'
 import type { CacheStore } from './cache/cache-store.js'
+import { CALENDAR_PERIODS, type CalendarPeriod } from './calendar.js'
 import { describe } from './describe.js'
 import { InvalidOptionError } from './errors.js'
 import type { ResolvedLimit } from './limiter/create-limiter.js'
@@ -234,12 +235,16 @@ function resolveLimits(limits: readonly Limit[]): ResolvedLimit[] {
     ] as const) {
       if (limit === undefined) continue
       const common = { unit, limit, cost: unit === 'tokens' ? cost : undefined, settles: settle }
-      if (per === 'day' || per === 'month') resolved.push({ kind: 'calendar', ...common, per, timeZone })
+      if (isCalendarPeriod(per)) resolved.push({ kind: 'calendar', ...common, per, timeZone })
       else resolved.push({ kind: 'window', ...common, per: per as number, burst })
     }
     if (concurrency !== undefined) resolved.push({ kind: 'concurrency', limit: concurrency })
   }
   return resolved
+}
+
+function isCalendarPeriod(per: Limit['per']): per is CalendarPeriod {
+  return (CALENDAR_PERIODS as readonly unknown[]).includes(per)
 }
 
 interface KeyContext {

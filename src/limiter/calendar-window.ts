@@ -1,4 +1,4 @@
-import { endOfCalendarWindow } from '../calendar.js'
+import { type CalendarPeriod, endOfCalendarWindow } from '../calendar.js'
 import { type LimitShape, orMore, type WindowSettings } from './meter.js'
 import type { OpenBook } from './permit-book.js'
 import { WindowMeter } from './window-meter.js'
@@ -13,12 +13,12 @@ interface PastWindow {
 const ADJUSTMENT_MS = 1_000
 
 /**
- * `limit` for each calendar day or month, which ends at midnight in a time zone.
+ * `limit` for each hour, day, week or month of the calendar in a time zone.
  *
  * It goes by the system's clock, which may be wrong for a moment: where it is set back to the day before, that day's uses
  * count again, together with those that were counted for the day that has not come yet.
  */
-export class CalendarWindow extends WindowMeter<'day' | 'month'> {
+export class CalendarWindow extends WindowMeter<CalendarPeriod> {
   readonly #timeZone: string
   readonly #wallNow: () => number
   /** By the system's clock: the first moment that this window was seen at, and the end of it. */
@@ -28,7 +28,7 @@ export class CalendarWindow extends WindowMeter<'day' | 'month'> {
   #unconfirmed = 0
 
   /** @param wallNow - milliseconds since the epoch by the system's clock; every other time here is the monotonic clock's */
-  constructor(openBook: OpenBook, settings: WindowSettings<'day' | 'month'>, timeZone: string, wallNow: () => number) {
+  constructor(openBook: OpenBook, settings: WindowSettings<CalendarPeriod>, timeZone: string, wallNow: () => number) {
     super(settings, settings.limit, openBook({ reservoir: settings.limit, maxConcurrent: null }))
     this.#timeZone = timeZone
     this.#wallNow = wallNow

@@ -1,3 +1,4 @@
+import type { CalendarPeriod } from '../calendar.js'
 import { Learner } from '../learning/learner.js'
 import type { Lessons } from '../learning/lessons.js'
 import { CalendarWindow } from './calendar-window.js'
@@ -24,7 +25,7 @@ export type ResolvedLimit =
       readonly kind: 'calendar'
       readonly unit: 'requests' | 'tokens'
       readonly limit: number
-      readonly per: 'day' | 'month'
+      readonly per: CalendarPeriod
       readonly timeZone: string
       readonly cost: ((request: Request) => number) | undefined
       readonly settles?: boolean | undefined

@@ -1,3 +1,4 @@
+import type { CalendarPeriod } from '../calendar.js'
 /**
  * One limit of one quota, counting one thing.
  *
@@ -9,7 +10,7 @@ export interface Meter {
   readonly unit: 'requests' | 'tokens' | 'concurrency'
   readonly limit: number
   /** The window in milliseconds; `undefined` where the limit has none. */
-  readonly per: number | 'day' | 'month' | undefined
+  readonly per: number | CalendarPeriod | undefined
   /** What a request weighs in tokens, where the user says it. */
   readonly cost: ((request: Request) => number) | undefined
   /** `false`: what responses say of tokens is of another unit. */

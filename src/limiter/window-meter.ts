@@ -1,8 +1,9 @@
+import type { CalendarPeriod } from '../calendar.js'
 import type { LimitShape, SharedMeter, WindowSettings } from './meter.js'
 import type { PermitBook } from './permit-book.js'
 
 /** What all meters of a window have in common: what they count, and the book that they count it in. */
-export abstract class WindowMeter<Per extends number | 'day' | 'month'> implements SharedMeter {
+export abstract class WindowMeter<Per extends number | CalendarPeriod> implements SharedMeter {
   readonly unit: 'requests' | 'tokens'
   limit: number
   per: Per

@@ -1,3 +1,4 @@
+import { CALENDAR_PERIODS } from '../calendar.js'
 import { parseDuration } from '../duration.js'
 import {
   auth,
@@ -24,12 +25,12 @@ const limit = v.pipe(
       tokens: v.optional(positiveInteger),
       per: v.optional(
         v.lazy(value =>
-          value === 'day' || value === 'month'
-            ? v.picklist(['day', 'month'])
+          (CALENDAR_PERIODS as readonly unknown[]).includes(value)
+            ? v.picklist(CALENDAR_PERIODS)
             : v.pipe(
                 v.custom<number | string>(
                   each => (parseDuration(each) ?? 0) >= 1,
-                  `${DURATION}, at least 1ms; or 'day' or 'month'`,
+                  `${DURATION}, at least 1ms; or 'hour', 'week', 'day' or 'month'`,
                 ),
                 v.transform(each => parseDuration(each)!),
               ),
@@ -57,7 +58,7 @@ const limit = v.pipe(
   ),
   v.check(
     each => each.timeZone === undefined || typeof each.per === 'string',
-    "'timeZone' only beside per: 'day' or 'month'",
+    "'timeZone' only beside per: 'hour', 'week', 'day' or 'month'",
   ),
   v.check(
     each =>

@@ -171,6 +171,18 @@ describe('the end of a calendar day or month', () => {
     expect(new Date(endOfCalendarWindow(Date.parse(at), 'day', zone))).toEqual(new Date(end))
   })
 
+  it.each([
+    ['hour', 'Asia/Kolkata', '2026-09-06T12:15:00Z', '2026-09-06T12:30:00Z'],
+    ['hour', 'UTC', '2026-09-06T12:00:00Z', '2026-09-06T13:00:00Z'],
+    ['hour', 'America/New_York', '2026-11-01T05:59:59.999Z', '2026-11-01T06:00:00Z'],
+    ['week', 'UTC', '2026-09-06T12:00:00Z', '2026-09-07T00:00:00Z'],
+    ['week', 'UTC', '2026-09-07T00:00:00Z', '2026-09-14T00:00:00Z'],
+    ['week', 'Europe/Berlin', '2026-10-24T12:00:00Z', '2026-10-25T23:00:00Z'],
+    ['month', 'Asia/Tokyo', '2026-12-31T14:59:59Z', '2026-12-31T15:00:00Z'],
+  ] as const)('of a %s in %s at %s is %s', (per, zone, at, end) => {
+    expect(new Date(endOfCalendarWindow(Date.parse(at), per, zone))).toEqual(new Date(end))
+  })
+
   it('is the first moment that bears another date, in any zone, at any moment', () => {
     const dateIn = (zone: string) => {
       const format = new Intl.DateTimeFormat('en-CA', {

@@ -68,8 +68,7 @@ function tell(visit: Visit, name: string, meters: readonly SharedMeter[], now: n
   for (const meter of meters) {
     if (meter.unit === 'concurrency') continue
     const id = meters.length > 1 ? `${label}-${meter.unit}` : label
-    const window =
-      typeof meter.per === 'number' ? Math.ceil(meter.per / 1000) : meter.per === 'day' ? 86_400 : 2_678_400
+    const window = typeof meter.per === 'number' ? Math.ceil(meter.per / 1000) : SECONDS[meter.per ?? 'day']
     append(
       visit,
       'ratelimit-policy',
@@ -80,6 +79,9 @@ function tell(visit: Visit, name: string, meters: readonly SharedMeter[], now: n
     append(visit, 'ratelimit', `"${id}";r=${Math.max(0, Math.floor(meter.remaining(now)))}${wait}`)
   }
 }
+
+/** The longest that a period of the calendar may be. */
+const SECONDS = { hour: 3_600, day: 86_400, week: 604_800, month: 2_678_400 } as const
 
 function append({ fields }: Visit, name: string, value: string): void {
   const before = fields.get(name)
