@@ -1,5 +1,6 @@
 import type { KeyPoolExhaustedError } from '../errors.js'
 import type { ErrorShape } from '../signals/provider.js'
+import { lazyBodyOf, responseOf } from './lazy-response.js'
 import { factsOf, withFacts } from './response-facts.js'
 
 /**
@@ -35,5 +36,8 @@ export function exhaustedResponse(error: KeyPoolExhaustedError, now: number, sha
 export function lastRefusal(response: Response): Response {
   const headers = new Headers(response.headers)
   headers.set('x-should-retry', 'false')
-  return withFacts(response, factsOf(response), headers)
+  const bytes = lazyBodyOf(response)?.bytes
+  return bytes
+    ? responseOf(bytes, response.status, factsOf(response), headers)
+    : withFacts(response, factsOf(response), headers)
 }

@@ -290,6 +290,14 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
     return `No key is usable within maxWait (${formatDuration(settings.maxWait)}): ${shown.join(', ')}${more}; ${when}.`
   }
 
+  /** Settles with the work, or after so many milliseconds without it; leaves no timer behind. */
+  function withinTime(work: Promise<void>, milliseconds: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const cancel = clock.schedule(resolve, milliseconds)
+      work.then(resolve, reject).finally(cancel)
+    })
+  }
+
   return {
     pool,
     scheduler,
@@ -321,7 +329,9 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
     ready() {
       const others = membership?.ready()
       const keys = source.ready()
-      return keys && others ? Promise.all([keys, others]).then(() => undefined) : (keys ?? others)
+      // What others know is worth a part of the wait, and no call fails for want of it.
+      const heard = others && withinTime(others, settings.maxWait / 2)
+      return keys && heard ? Promise.all([keys, heard]).then(() => undefined) : (keys ?? heard)
     },
     membership,
     close: () => scheduler.close(() => new KeypoolError('ERR_CLOSED', 'This fetch was closed.')),
