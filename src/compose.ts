@@ -37,6 +37,7 @@ export function composeLayers(
 
   const cleanUrl = (url: string, lease: Pick<PooledKey, 'secret'>) => urls.withoutKey(strip(url), lease)
   const headers = Object.entries(provider?.headers ?? {})
+  const watchBody = bodyWatcher(clock)
   const sender = transport({
     fetch,
     clock,
@@ -45,6 +46,8 @@ export function composeLayers(
     cleanUrl,
     headers,
     timeout: settings.timeout.attempt,
+    bodyTimeout: settings.timeout.body,
+    watchBody,
     isKnownService: settings.isKnownService,
     credentialParameters: provider?.credentialParameters ?? [],
   })
@@ -62,7 +65,6 @@ export function composeLayers(
       )
     },
   })(sender)
-  const watchBody = bodyWatcher(clock)
   const scheduled = schedule({ engine, clock, onExhausted, watchBody, provider, patience, urlOf, demandOf: demandFor })(
     attempt,
   )

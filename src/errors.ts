@@ -1,4 +1,4 @@
-import type { Cause } from './events.js'
+import type { Cause, SharedRefusal } from './events.js'
 
 /** The codes of this library's errors; they do not change between versions. */
 export type KeypoolErrorCode =
@@ -43,7 +43,7 @@ export class KeypoolError extends Error {
 /** Why one key could not serve, as an exhausted pool tells it. */
 export interface KeyCause {
   readonly keyId: string
-  /** `null`: the key is in order and only busy, at its limits. */
+  /** `null`: the key is in order: busy, at its limits, or not tried, as `shared` keeps all of them back. */
   readonly cause: Cause | null
   /** When it comes back; `null` when nobody knows, or someone must act. */
   readonly until: Date | null
@@ -55,14 +55,23 @@ export class KeyPoolExhaustedError extends KeypoolError {
   readonly retryAt: Date | null
   /** Each key's own cause; at most the first hundred keys. */
   readonly causes: readonly KeyCause[]
+  /** The limit that is more than one key's and kept the request from being sent; `null`: each key has a cause of its own. */
+  readonly shared: SharedRefusal | null
   /** The server's last refusal of this very request, unread; `null` if it was not sent. */
   response: Response | null
 
-  constructor(message: string, retryAt: Date | null, causes: readonly KeyCause[], response: Response | null = null) {
+  constructor(
+    message: string,
+    retryAt: Date | null,
+    causes: readonly KeyCause[],
+    shared: SharedRefusal | null = null,
+    response: Response | null = null,
+  ) {
     super('ERR_POOL_EXHAUSTED', message)
     this.name = 'KeyPoolExhaustedError'
     this.retryAt = retryAt
     this.causes = causes
+    this.shared = shared
     this.response = response
   }
 }

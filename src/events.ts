@@ -10,6 +10,8 @@ export type RefusalScope = 'key' | 'group' | 'model' | 'account' | 'resource' | 
 
 /** A key was refused and will come back. */
 export interface KeyExhaustedEvent {
+  /** The call whose answer showed it, as in the call's own events; `null` where it was no call of this process. */
+  readonly callId: string | null
   readonly keyId: string
   readonly cause: 'rate-limit' | 'quota'
   /** When the server says that it is back; `null` where the server did not say and it will be tried again in a while. */
@@ -18,12 +20,19 @@ export interface KeyExhaustedEvent {
   /** The model, route or resource that it covers; `null`: all that the key may ask. */
   readonly part: string | null
   readonly status: number
+  /**
+   * What shows that the limit is not the key's own: the ids of other keys that were refused alike within moments, at most a
+   * hundred. Then `scope` is `'account'`. Empty where nothing shows it.
+   */
+  readonly alike: readonly string[]
   /** There where it was another process that was refused: see `sharing`. */
   readonly elsewhere?: true
 }
 
 /** Little is left of one of a key's limits, declared or learnt, or it will be dry before its window ends. */
 export interface KeyNearExhaustionEvent {
+  /** The call whose answer showed it, as in the call's own events; `null` where it was no call of this process. */
+  readonly callId: string | null
   readonly keyId: string
   /** The model or route whose limit it is; `null`: that of all that the key may ask. */
   readonly part: string | null
@@ -41,6 +50,8 @@ export interface KeyNearExhaustionEvent {
 
 /** A key that was exhausted, or refused as invalid, works again. */
 export interface KeyRecoveredEvent {
+  /** The call whose answer showed it, as in the call's own events; `null` where it was no call of this process. */
+  readonly callId: string | null
   readonly keyId: string
   readonly cause: Cause
   /** The model or route for which it was away; `null`: for all. */
@@ -53,6 +64,8 @@ export interface KeyRecoveredEvent {
 
 /** Someone must act: a key was refused as invalid, has expired, or was disabled by the program. */
 export interface KeyDisabledEvent {
+  /** The call whose answer showed it, as in the call's own events; `null` where it was no call of this process. */
+  readonly callId: string | null
   readonly keyId: string
   readonly cause: 'invalid-key' | 'expired' | 'disabled'
   /** The status that the server answered with, where a server said it. */
@@ -65,6 +78,8 @@ export interface KeyDisabledEvent {
 
 /** A request that was refused with one key goes on with another. */
 export interface KeyRotatedEvent {
+  /** The call that it belongs to: equal in all events of one call, and in no other's. */
+  readonly callId: string
   /** The key that the request goes on with. */
   readonly keyId: string
   readonly previousKeyId: string
@@ -73,16 +88,34 @@ export interface KeyRotatedEvent {
   readonly url: string
 }
 
+/** A limit that is more than one key's: what it covers rests, whatever the key. */
+export interface SharedRefusal {
+  readonly cause: 'rate-limit' | 'quota' | 'overload'
+  /** What the keys share: their account, as far as can be seen; a resource; or the address that they are used from. */
+  readonly scope: RefusalScope
+  readonly since: Date
+  /** When it is over, as the server says or as it is guessed. */
+  readonly until: Date
+  /** What shows it: the keys that were refused alike, at most a hundred. */
+  readonly keyIds: readonly string[]
+}
+
 /** A request found no usable key in time, the first since a key was last usable. */
 export interface PoolExhaustedEvent {
+  /** The call that it belongs to: equal in all events of one call, and in no other's. */
+  readonly callId: string
   /** When the first key will be back; `null` when none will by itself. */
   readonly retryAt: Date | null
-  /** Each key's own cause; at most the first hundred keys. */
+  /** The limit that is more than one key's and kept it from being sent; `null`: each key has a cause of its own. */
+  readonly shared: SharedRefusal | null
+  /** Each key's own cause, `null` for one that was not refused itself; at most the first hundred keys. */
   readonly causes: readonly { readonly keyId: string; readonly cause: Cause | null; readonly until: Date | null }[]
 }
 
 /** A transient failure: the request will be sent again after `delay`. */
 export interface RequestRetriedEvent {
+  /** The call that it belongs to: equal in all events of one call, and in no other's. */
+  readonly callId: string
   readonly keyId: string
   readonly method: string
   readonly url: string
@@ -96,8 +129,25 @@ export interface RequestRetriedEvent {
   readonly error: string | null
 }
 
+/** One time that a call was sent: with which key, and what came of it. */
+export interface AttemptTrace {
+  readonly keyId: string
+  /** Milliseconds that the call waited before it: for the key, and for the backoff of a retry. */
+  readonly wait: number
+  /** Milliseconds from the moment that the key was there to the answer, or to the failure. */
+  readonly duration: number
+  /** The status that was answered; `null` when no answer came. */
+  readonly status: number | null
+  /** What the answer was taken for that sent the call on, or blamed the key; `null`: it was the caller's answer. */
+  readonly cause: Cause | null
+  /** The name of the error when no answer came. */
+  readonly error: string | null
+}
+
 /** A request was answered, or has failed for good. */
 export interface RequestFinishedEvent {
+  /** The call that it belongs to: equal in all events of one call, and in no other's. */
+  readonly callId: string
   /** The key that the last attempt used; `null` where none was: from the cache, or never sent. */
   readonly keyId: string | null
   readonly method: string
@@ -108,6 +158,15 @@ export interface RequestFinishedEvent {
   readonly error: string | null
   /** How many times it was sent. */
   readonly attempts: number
+  /** What came of each time, in order; at most the first hundred. */
+  readonly trace: readonly AttemptTrace[]
+  /** The model, route or resource that it shared limits with; `null`: all that a key may ask. */
+  readonly part: string | null
+  /**
+   * The tokens that limits were charged for it so far: what was reserved, or what the answer's fields said that it took. When
+   * its body tells another number at its end, `tokens-settled` says it. `null`: no limit counts tokens.
+   */
+  readonly tokens: number | null
   /** Milliseconds from the call to the response. */
   readonly duration: number
   /** How many of them it waited for a key. */
@@ -115,8 +174,20 @@ export interface RequestFinishedEvent {
   readonly fromCache: boolean
 }
 
+/** The body of an answer has said how many tokens the request took: that is what its limits are charged from now on. */
+export interface TokensSettledEvent {
+  /** The call that it belongs to: equal in all events of one call, and in no other's. */
+  readonly callId: string
+  readonly keyId: string
+  /** The model, route or resource that it shared limits with; `null`: all that a key may ask. */
+  readonly part: string | null
+  readonly tokens: number
+}
+
 /** A response came out of the cache. */
 export interface CacheHitEvent {
+  /** The call that it belongs to: equal in all events of one call, and in no other's. */
+  readonly callId: string
   readonly method: string
   readonly url: string
   /** Seconds since the origin made or confirmed it, as in the `Age` header. */
@@ -127,6 +198,8 @@ export interface CacheHitEvent {
 
 /** The cache was asked and could not answer. */
 export interface CacheMissedEvent {
+  /** The call that it belongs to: equal in all events of one call, and in no other's. */
+  readonly callId: string
   readonly method: string
   readonly url: string
   readonly why: 'absent' | 'stale' | 'bypassed' | 'changed'
@@ -157,6 +230,7 @@ export interface KeyPoolEvents {
   'pool-exhausted': (event: PoolExhaustedEvent) => void
   'request-retried': (event: RequestRetriedEvent) => void
   'request-finished': (event: RequestFinishedEvent) => void
+  'tokens-settled': (event: TokensSettledEvent) => void
   'cache-hit': (event: CacheHitEvent) => void
   'cache-missed': (event: CacheMissedEvent) => void
   'sharing-degraded': (event: SharingDegradedEvent) => void

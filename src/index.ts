@@ -11,6 +11,7 @@ export {
   KeypoolTimeoutError,
 } from './errors.js'
 export type {
+  AttemptTrace,
   CacheHitEvent,
   CacheMissedEvent,
   Cause,
@@ -24,8 +25,10 @@ export type {
   RefusalScope,
   RequestFinishedEvent,
   RequestRetriedEvent,
+  SharedRefusal,
   SharingDegradedEvent,
   SharingRestoredEvent,
+  TokensSettledEvent,
 } from './events.js'
 export type { Explanation } from './explanation.js'
 export type { KeyStats, PoolStats } from './insight/counters.js'

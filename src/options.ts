@@ -54,10 +54,14 @@ export interface Options {
   onExhausted?: 'throw' | 'respond' | undefined
   /**
    * How long to wait for an answer: for the whole call (a duration, or `total`), waits and retries included, and for
-   * each `attempt`. Both end when the response's headers are there; a body may stream for as long as it likes.
-   * @default none
+   * each `attempt`. Both end when the response's headers are there. After that a body may take as long as it likes, but
+   * while somebody reads it, no longer than `body` from one part to the next. What comes too late fails with a
+   * `TimeoutError` (`ERR_TIMEOUT`). @default none
    */
-  timeout?: Duration | { attempt?: Duration | undefined; total?: Duration | undefined } | undefined
+  timeout?:
+    | Duration
+    | { attempt?: Duration | undefined; total?: Duration | undefined; body?: Duration | undefined }
+    | undefined
   /**
    * How much of the body of a `Request` is kept in memory while it is sent, so that it can be sent again with another key.
    * Bodies that are given with a URL (text, bytes, forms, blobs) can always be sent again, streams never.
@@ -181,6 +185,11 @@ export interface RetryOptions {
   maxDelay?: Duration | undefined
   /** @default 2 */
   factor?: number | undefined
+  /**
+   * How many retries all calls of the pool have together while nothing succeeds; `false`: no bound. Each second gives one
+   * back, and five successful calls another. A call that has none left is given what it failed with. @default 50
+   */
+  budget?: number | false | undefined
   /** A last word of your own on each failure that is about to be retried. */
   shouldRetry?: ((failure: RetryContext) => boolean | Promise<boolean>) | undefined
 }

@@ -34,7 +34,11 @@ export interface Settings {
   /** `maxWait`, and a little more: a request that waits as long as a window needs that much longer to be sure of its end. */
   readonly patience: number
   readonly onExhausted: 'throw' | 'respond'
-  readonly timeout: { readonly attempt: number | undefined; readonly total: number | undefined }
+  readonly timeout: {
+    readonly attempt: number | undefined
+    readonly total: number | undefined
+    readonly body: number | undefined
+  }
   readonly keys: KeySource
   /** `maxBytes`: how much of a `Request`'s body is kept so that it can be sent again. */
   readonly replay: { readonly maxBytes: number }
@@ -58,6 +62,8 @@ export interface RetrySettings {
   readonly minDelay: number
   readonly maxDelay: number
   readonly factor: number
+  /** `undefined`: no bound. */
+  readonly budget: number | undefined
   readonly shouldRetry: ((failure: RetryContext) => boolean | Promise<boolean>) | undefined
 }
 
@@ -117,14 +123,11 @@ export function resolveOptions(options: Options): Settings {
     auth?: Auth
     limits?: Limit[]
     strategy?: StrategyName | Strategy
-    retry?:
-      | number
-      | false
-      | (Partial<Omit<RetrySettings, 'methods' | 'statuses'>> & { methods?: string[]; statuses?: number[] })
+    retry?: number | false | GivenRetry
     cache?: boolean | (Partial<Omit<CacheSettings, 'methods'>> & { methods?: string[] })
     maxWait?: number
     onExhausted?: 'throw' | 'respond'
-    timeout?: number | { attempt?: number; total?: number }
+    timeout?: number | { attempt?: number; total?: number; body?: number }
     replay?: { maxBytes?: number }
     hideRateLimitHeaders?: boolean
     alert?: { remaining?: number[]; ahead?: number; quiet?: number }
@@ -146,7 +149,8 @@ export function resolveOptions(options: Options): Settings {
   const firstOrigin = listed === '*' ? undefined : listed[0]
   const limitsOfPool = resolveLimits(given.limits ?? [])
   const keys = keySource(given.keys, { auth, limits: limitsOfPool, firstOrigin })
-  const timeout = typeof given.timeout === 'object' ? given.timeout : { total: given.timeout }
+  const timeout =
+    typeof given.timeout === 'object' ? given.timeout : { total: given.timeout, attempt: undefined, body: undefined }
   return {
     origins,
     firstOrigin,
@@ -159,7 +163,7 @@ export function resolveOptions(options: Options): Settings {
     cache: resolveCache(given.cache ?? true),
     ...waitsFor(given.maxWait, [...limitsOfPool, ...keys.list.flatMap(key => key.limits)]),
     onExhausted: given.onExhausted ?? 'throw',
-    timeout: { attempt: timeout.attempt, total: timeout.total },
+    timeout: { attempt: timeout.attempt, total: timeout.total, body: timeout.body },
     keys,
     hideRateLimitHeaders: given.hideRateLimitHeaders ?? false,
     replay: { maxBytes: given.replay?.maxBytes ?? 16 * 1024 * 1024 },
@@ -185,12 +189,13 @@ function waitsFor(given: number | undefined, limits: readonly ResolvedLimit[]): 
   return { maxWait, patience: maxWait + Math.min(250, maxWait / 20) }
 }
 
-function resolveRetry(
-  retry:
-    | number
-    | false
-    | (Partial<Omit<RetrySettings, 'methods' | 'statuses'>> & { methods?: string[]; statuses?: number[] }),
-): RetrySettings | undefined {
+type GivenRetry = Partial<Omit<RetrySettings, 'methods' | 'statuses' | 'budget'>> & {
+  methods?: string[]
+  statuses?: number[]
+  budget?: number | false
+}
+
+function resolveRetry(retry: number | false | GivenRetry): RetrySettings | undefined {
   const given = typeof retry === 'object' ? retry : { retries: retry === false ? 0 : retry }
   const retries = given.retries ?? 2
   if (retries === 0) return undefined
@@ -202,6 +207,7 @@ function resolveRetry(
     minDelay: given.minDelay ?? 500,
     maxDelay: given.maxDelay ?? 30_000,
     factor: given.factor ?? 2,
+    budget: given.budget === false ? undefined : (given.budget ?? 50),
     shouldRetry: given.shouldRetry,
   }
 }

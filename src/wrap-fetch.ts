@@ -81,7 +81,7 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
   async function pooled(call: Call, since = clock.now()): Promise<Response> {
     underWay++
     const total = startTotal(clock, settings.timeout.total, call.signal)
-    const exchange = newExchange(call, total.signal, since)
+    const exchange = newExchange(call, total.signal, since, engine.nextCallId())
     exchange.waited = clock.now() - since
     try {
       if (call.signal?.aborted) {
@@ -118,7 +118,7 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
       await overflow.turn(call.signal)
     } catch (error) {
       cancelBody(call.body, error)
-      const exchange = newExchange(call, call.signal, since)
+      const exchange = newExchange(call, call.signal, since, engine.nextCallId())
       exchange.waited = clock.now() - since
       exchange.isWaiting = true
       failed(exchange, error)
@@ -177,7 +177,7 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
   function runUnattended(original: Exchange, work: (exchange: Exchange) => Promise<unknown>): void {
     const total = startTotal(clock, settings.timeout.total ?? UNATTENDED, closing.signal)
     const call = { ...original.call, signal: total.signal }
-    const exchange = { ...newExchange(call, total.signal, clock.now()), attended: false }
+    const exchange = { ...newExchange(call, total.signal, clock.now(), engine.nextCallId()), attended: false }
     const done = work(exchange)
       // Nobody waits for it: the event is all that there is to be told.
       .catch(error => tell(exchange, null, error))
@@ -188,19 +188,12 @@ export function wrapFetch(fetch: typeof globalThis.fetch, options: Options): Poo
 
   function tell(exchange: Exchange, status: number | null, error: unknown): void {
     engine.emit('request-finished', () => {
-      const { call, keyId, attempts, waited, fromCache, startedAt } = exchange
+      const { id: callId, call, keyId, attempts, trace, part, tokens, waited, fromCache, startedAt } = exchange
       const duration = clock.now() - startedAt
       const name = error === null ? null : isError(error) ? error.name : typeof error
       return {
-        keyId,
-        method: call.method,
-        url: urlOf(call),
-        status,
-        error: name,
-        attempts,
-        duration,
-        waited,
-        fromCache,
+        ...{ callId, keyId, method: call.method, url: urlOf(call), status, error: name, attempts, trace: [...trace] },
+        ...{ part: part === '' ? null : part, tokens: tokens ?? null, duration, waited, fromCache },
       }
     })
   }

@@ -1,4 +1,5 @@
 import type { AbortWatch } from '../abort-watch.js'
+import type { Clock } from '../clock.js'
 
 /** How much of a body is read before anyone asks for it, in bytes: a small response has ended as soon as it is here. */
 export const READ_AHEAD_BYTES = 64 * 1024
@@ -16,6 +17,16 @@ export interface BodyWatch {
   /** Ends the body with its reason, even when all of it has come in already. */
   readonly signal?: AbortSignal | undefined
   readonly aborts?: AbortWatch
+  /** How long someone who reads may wait for the next part. */
+  readonly silence?: SilenceLimit | undefined
+}
+
+/** Ends a body whose source falls silent. */
+export interface SilenceLimit {
+  readonly milliseconds: number
+  readonly clock: Pick<Clock, 'schedule'>
+  /** What it fails with. */
+  error(): Error
 }
 
 /**
@@ -40,6 +51,7 @@ export class LazyBody {
   /** The read that is under way, which all who wait for more share, and what ends their wait before it is done. */
   #reading: { readonly done: Promise<void>; readonly wake: () => void } | undefined
   #watches: BodyWatch[] = []
+  #silence: SilenceLimit | undefined
   #unlisten: (() => void)[] = []
   /** Weakly: a signal may outlive the response, and must not keep what was read ahead. */
   #controller: WeakRef<ReadableByteStreamController> | undefined
@@ -91,7 +103,8 @@ export class LazyBody {
     for (const chunk of this.#queue) watch.chunk?.(chunk)
     if (this.#state === 'ended') watch.whole?.()
     if (this.#state === 'failed') watch.cut?.()
-    const { signal, aborts } = watch
+    const { signal, aborts, silence } = watch
+    this.#silence ??= silence
     if (!signal || !aborts) return
     this.#unlisten.push(
       aborts.on(signal, () =>
@@ -115,8 +128,9 @@ export class LazyBody {
   async take(): Promise<{ bytes: Uint8Array<ArrayBuffer>; shared: boolean }> {
     this.#isTaken = true
     this.onTaken?.()
-    // The platform has a shorter way than its own stream.
-    if (this.#source && this.#state === 'open' && !this.#reader) await this.#share(this.#takeFrom(this.#source))
+    // The platform has a shorter way than its own stream, which shows nothing of the parts.
+    if (this.#source && !this.#silence && this.#state === 'open' && !this.#reader)
+      await this.#share(this.#takeFrom(this.#source))
     while (this.#state === 'open') await this.#readMore()
     this.#release()
     if (this.#state === 'failed') throw this.#failure
@@ -181,7 +195,12 @@ export class LazyBody {
       }
     })
     this.#reading = { done, wake }
-    void reading.then(wake)
+    const silence = this.#silence
+    const cancel = silence?.clock.schedule(() => this.#abort(silence.error()), silence.milliseconds)
+    void reading.then(() => {
+      cancel?.()
+      wake()
+    })
     return done
   }
 

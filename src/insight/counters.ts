@@ -15,6 +15,8 @@ export interface PoolStats {
   readonly rotations: number
   /** Attempts that repeated a transient failure. */
   readonly retries: number
+  /** Retries that were not made, as the pool's retry budget was spent: its calls were given what had failed. */
+  readonly retriesOverBudget: number
   /** Calls that were answered, and calls that were rejected. */
   readonly answered: number
   readonly failed: number
@@ -82,6 +84,7 @@ export class Counters {
   attempts = 0
   rotations = 0
   retries = 0
+  retriesOverBudget = 0
   answered = 0
   failed = 0
   turnedAway = 0
@@ -206,6 +209,7 @@ export class Counters {
         attempts,
         rotations,
         retries,
+        retriesOverBudget: this.retriesOverBudget,
         answered,
         failed,
         turnedAway,

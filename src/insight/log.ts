@@ -28,7 +28,11 @@ const LINES: { readonly [Each in Name]: readonly [Level, (event: Payload<Each>) 
     'debug',
     ({ keyId, previousKeyId, cause }) => `${previousKeyId} was refused (${cause}): on with ${keyId}`,
   ],
-  'pool-exhausted': ['error', ({ retryAt }) => `No key is usable; the first is back ${when(retryAt)}`],
+  'pool-exhausted': [
+    'error',
+    ({ retryAt, shared }) =>
+      `No key is usable${shared ? `, refused for the ${shared.scope}` : ''}; the first is back ${when(retryAt)}`,
+  ],
   'request-retried': [
     'info',
     ({ method, url, retry, delay, status, error }) =>
@@ -38,6 +42,7 @@ const LINES: { readonly [Each in Name]: readonly [Level, (event: Payload<Each>) 
     'debug',
     ({ method, url, status, error, duration }) => `${method} ${url}: ${status ?? error} in ${seconds(duration)}`,
   ],
+  'tokens-settled': ['debug', ({ keyId, tokens }) => `${tokens} tokens were taken of ${keyId}`],
   'cache-hit': ['debug', ({ method, url, how }) => `${method} ${url}: from the cache (${how})`],
   'cache-missed': ['debug', ({ method, url, why }) => `${method} ${url}: not from the cache (${why})`],
   'sharing-degraded': [

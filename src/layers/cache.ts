@@ -96,7 +96,7 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
           flight.land({ kind: 'failed' })
           return serve(exchange, entry, 'stale')
         }
-        missed(exchange.call, 'changed')
+        missed(exchange, 'changed')
         return await cache.keep(response, from, flight)
       } catch (error) {
         flight.land(fallen(exchange))
@@ -112,7 +112,7 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
           void discard(response)
           return serve(exchange, entry, 'stale')
         }
-        missed(exchange.call, 'stale')
+        missed(exchange, 'stale')
         return response
       } catch (error) {
         return fallBack(exchange, planned, entry, error)
@@ -126,7 +126,7 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
       if (mayServeStale(entry, clock.wallNow(), why)) return serve(exchange, entry, 'stale')
       // RFC 9111 section 5.2.2.2: what must be revalidated, and cannot be, is an error of the cache's own.
       if (entry.revalidate === 'may-be-stale' || KeypoolError.is(error)) throw error
-      return gatewayTimeout(exchange.call, 'stale')
+      return gatewayTimeout(exchange, 'stale')
     }
 
     function mustFallBack(exchange: Exchange, { wish }: CachedPlan, entry: CacheEntry, { status }: Response): boolean {
@@ -142,13 +142,14 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
       response = cache.toResponse(entry, exchange.call.method),
     ): Response {
       if (!exchange.attended) return response
-      const { method } = exchange.call
+      const { id: callId, call } = exchange
+      const { method } = call
       const age = Math.floor(ageOf(entry, clock.wallNow()) / 1000)
       exchange.fromCache = true
       counters.cacheHit()
       if (how === 'stale') counters.cache.stale++
       if (how === 'joined') counters.cache.joined++
-      emit('cache-hit', () => ({ method, url: urlOf(exchange.call), age, how }))
+      emit('cache-hit', () => ({ callId, method, url: urlOf(call), age, how }))
       return response
     }
 
@@ -161,23 +162,27 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
       await discard(await response, settings.maxBodyBytes)
     }
 
-    function missed(call: Call, why: CacheMissedEvent['why']): void {
+    function missed({ id: callId, call }: Exchange, why: CacheMissedEvent['why']): void {
       counters.cache.misses++
-      emit('cache-missed', () => ({ method: call.method, url: urlOf(call), why }))
+      emit('cache-missed', () => ({ callId, method: call.method, url: urlOf(call), why }))
     }
 
     /** RFC 9111 sections 5.2.1.7 and 5.2.2.2. */
-    function gatewayTimeout(call: Call, why: CacheMissedEvent['why']): Response {
-      missed(call, why)
+    function gatewayTimeout(exchange: Exchange, why: CacheMissedEvent['why']): Response {
+      missed(exchange, why)
       return new Response(null, { status: 504, statusText: 'Gateway Timeout' })
     }
 
     /** What a call gets that wants an answer of the cache's or none, where there is none. */
-    function withoutServer(call: Call, { wish }: CachedPlan, why: CacheMissedEvent['why']): Response | undefined {
+    function withoutServer(
+      exchange: Exchange,
+      { wish }: CachedPlan,
+      why: CacheMissedEvent['why'],
+    ): Response | undefined {
       if (wish.mode === 'only-if-cached') {
         throw new TypeError('fetch failed', { cause: new Error("cache mode 'only-if-cached' and nothing stored") })
       }
-      return 'only-if-cached' in wish.control ? gatewayTimeout(call, why) : undefined
+      return 'only-if-cached' in wish.control ? gatewayTimeout(exchange, why) : undefined
     }
 
     /** A part of a stored answer; else the server's, which is not stored: parts and wholes are never mixed up. */
@@ -188,9 +193,9 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
         const part = cache.partOf(entry, range)
         if (part) return serveStored(exchange, entry, part)
       }
-      const none = withoutServer(call, planned, 'absent')
+      const none = withoutServer(exchange, planned, 'absent')
       if (none) return none
-      missed(call, 'bypassed')
+      missed(exchange, 'bypassed')
       return next(exchange)
     }
 
@@ -212,7 +217,7 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
       const entry = await abortable(clock, cache.find(key, call, tenant), exchange.signal)
       const reuse = entry && decideReuse(entry, wish, clock.wallNow())
       if (entry && reuse?.kind === 'serve') return serveStored(exchange, entry)
-      const none = withoutServer(call, planned, entry ? 'stale' : 'absent')
+      const none = withoutServer(exchange, planned, entry ? 'stale' : 'absent')
       if (none) return none
       if (entry && reuse?.kind === 'serve-stale') {
         // One at a time for what is stored, whatever else tells these calls apart.
@@ -234,7 +239,7 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
       }
       // From here to the announcement of the flight nothing may be awaited: equal calls would pass each other by.
       if (entry) return revalidate(exchange, planned, entry)
-      missed(call, 'absent')
+      missed(exchange, 'absent')
       return load(exchange, planned)
     }
 
@@ -281,10 +286,10 @@ export function cacheLayer(options: CacheLayerOptions): (next: Next) => Next {
       const planned = await abortable(clock, plan(call), exchange.signal)
       if (planned.kind === 'cached') {
         if (planned.wish.mode !== 'reload' || planned.wish.range !== undefined) return answer(exchange, planned)
-        missed(call, 'bypassed')
+        missed(exchange, 'bypassed')
         return load(exchange, planned)
       }
-      if (planned.kind === 'bypassed') missed(call, 'bypassed')
+      if (planned.kind === 'bypassed') missed(exchange, 'bypassed')
       // Posting that is a way of asking changes nothing.
       if (isSafe(call) || (planned.kind === 'bypassed' && settings.methods.has(call.method))) return next(exchange)
       return change(exchange)

@@ -8,6 +8,7 @@ import { isConnectionFailure } from '../http/connection-failure.js'
 import { discard } from '../http/take-in.js'
 import { isError } from '../platform.js'
 import type { Engine } from '../pool/create-pool.js'
+import { RetryBudget } from '../pool/retry-budget.js'
 import type { RetrySettings } from '../settings.js'
 import type { Settled } from './schedule.js'
 
@@ -37,6 +38,7 @@ export function retry(
   options: RetryLayerOptions,
 ): (next: (exchange: Exchange) => Promise<Settled>) => (exchange: Exchange) => Promise<Response> {
   const { engine, clock, retry: settings, maxWait, urlOf } = options
+  const budget = settings?.budget === undefined ? undefined : new RetryBudget(settings.budget, clock.now())
 
   /** Whether it is a failure that may be tried again at all; how often is p-retry's to count. */
   function isRetried(settings: RetrySettings, { call }: Exchange, outcome: Settled): outcome is Transient {
@@ -66,11 +68,16 @@ export function retry(
       const asked = Promise.resolve(settings.shouldRetry({ ...context, error: error ?? null }))
       if (!(await abortable(clock, asked, exchange.signal))) return false
     }
+    if (budget && !budget.take(clock.now())) {
+      engine.counters.retriesOverBudget++
+      return false
+    }
     const backoff = Math.min(settings.maxDelay, settings.minDelay * settings.factor ** retries)
     const wait = Math.round(Math.max(serverWait, backoff * (1 - Math.random() / 2)))
     engine.counters.retried(exchange.keyId ?? '')
     engine.emit('request-retried', () => ({
       ...context,
+      callId: exchange.id,
       keyId: exchange.keyId ?? '',
       delay: wait,
       error: error === undefined ? null : isError(error) ? error.message : String(error),
@@ -85,7 +92,10 @@ export function retry(
     async function retry(exchange) {
       const first = await next(exchange)
       // p-retry costs more than all the rest of a call that goes well: it is entered when one has not.
-      if (!settings || !isRetried(settings, exchange, first)) return finish(first)
+      if (!settings || !isRetried(settings, exchange, first)) {
+        if (first.kind === 'answer') budget?.succeeded()
+        return finish(first)
+      }
       if (!(await becomesReplayable(exchange.call.body))) return finishUnreplayable(exchange.call, first)
       try {
         const settled = await pRetry(
@@ -105,6 +115,7 @@ export function retry(
         )
         // Not thrown inside: p-retry would put an error of its own in the place of a reason that is none.
         if ('thrown' in settled) throw settled.thrown
+        if (settled.kind === 'answer') budget?.succeeded()
         return finish(settled)
       } catch (error) {
         if (error instanceof TransientFailure) return finish(error.outcome)

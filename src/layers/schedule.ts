@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.js'
 import { abortable, delay } from '../clock.js'
 import { KeypoolError } from '../errors.js'
-import type { Cause } from '../events.js'
+import type { AttemptTrace, Cause } from '../events.js'
 import type { Exchange } from '../exchange.js'
 import type { Call } from '../http/call.js'
 import { becomesReplayable, canReplay } from '../http/call-body.js'
@@ -10,7 +10,7 @@ import { exhaustedResponse, lastRefusal } from '../http/exhausted-response.js'
 import type { BodyWatcher } from '../http/lazy-response.js'
 import { makeWritable } from '../http/response-facts.js'
 import { detach, peek } from '../http/take-in.js'
-import { isThenable } from '../platform.js'
+import { isError, isThenable } from '../platform.js'
 import type { Engine } from '../pool/create-pool.js'
 import type { Demand } from '../pool/demand.js'
 import type { Lease } from '../pool/lease.js'
@@ -104,6 +104,39 @@ function usageFor({ method }: Call, response: Response, lease: Lease): number | 
   return response.ok && (!isReading || lease.hasReservedByCost) ? usageOf(response) : undefined
 }
 
+/** How many attempts of a call are listed at most. */
+const MAX_TRACED = 100
+
+/** Writes an attempt down that begins now; the function is to be called when it has come to an end. */
+function startTrace(
+  exchange: Exchange,
+  keyId: string,
+  clock: Clock,
+): (end: Partial<Pick<AttemptTrace, 'status' | 'cause' | 'error'>>) => void {
+  const from = clock.now()
+  const wait = from - exchange.waitingSince
+  return ({ status = null, cause = null, error = null }) => {
+    const now = clock.now()
+    exchange.waitingSince = now
+    if (exchange.trace.length < MAX_TRACED)
+      exchange.trace.push({ keyId, wait, duration: now - from, status, cause, error })
+  }
+}
+
+/** What an attempt's outcome blames the key or the service for. */
+function causeOf(outcome: Outcome): Cause | null {
+  switch (outcome.kind) {
+    case 'refused':
+      return outcome.cause
+    case 'invalid-key':
+      return 'invalid-key'
+    case 'trouble':
+      return outcome.cause ?? null
+    case 'answer':
+      return null
+  }
+}
+
 /** How much of a body is read to tell what it means, in bytes, and for how long, in milliseconds. */
 const PEEK = { error: { bytes: 16 * 1024, patience: 750 }, success: { bytes: 4 * 1024, patience: 250 } }
 
@@ -141,24 +174,28 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
    * Gives the lease back: at once, or at the end of the body where a limit counts requests at once. What was reserved in
    * tokens is settled when the answer says how many it took.
    */
-  function endWithBody<Kind extends Settled>(
-    outcome: Kind,
-    lease: Lease | undefined,
-    { call, signal }: Exchange,
-  ): Kind {
+  function endWithBody<Kind extends Settled>(outcome: Kind, lease: Lease | undefined, exchange: Exchange): Kind {
     if (!lease) return outcome
     if (outcome.kind === 'failed') {
       lease.end()
       return outcome
     }
     const { response } = outcome
+    const { id: callId, call, signal } = exchange
     const usage = lease.holdsTokens ? usageFor(call, response, lease) : undefined
-    if (typeof usage === 'number') settle(lease, usage)
+    if (typeof usage === 'number') {
+      exchange.tokens = usage
+      settle(lease, usage)
+    }
     const reader = usage instanceof UsageReader ? usage : undefined
     if (!lease.holdsConcurrency) lease.end()
     if (!lease.holdsConcurrency && !reader) return outcome
     const end = () => {
-      if (reader?.total !== undefined) settle(lease, reader.total)
+      const tokens = reader?.total
+      if (tokens !== undefined) {
+        settle(lease, tokens)
+        emit('tokens-settled', () => ({ callId, keyId: lease.key.id, part: lease.part?.name ?? null, tokens }))
+      }
       lease.end()
     }
     const watch = { whole: end, cut: end, signal, aborts: clock.aborts }
@@ -205,7 +242,9 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
         const from = clock.now()
         exchange.isWaiting = true
         try {
-          const lent = scheduler.acquire(demandOf(exchange, patience - exchange.waited))
+          const demand = demandOf(exchange, patience - exchange.waited)
+          exchange.part = demand.part
+          const lent = scheduler.acquire(demand)
           lease = isThenable<Lease>(lent) ? await lent : lent
           exchange.waited += clock.now() - from
           exchange.isWaiting = false
@@ -218,10 +257,14 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
         if (refused && refused.keyId !== keyId) {
           const { keyId: previousKeyId, cause } = refused
           counters.rotated(previousKeyId)
-          emit('key-rotated', () => ({ keyId, previousKeyId, cause, method: call.method, url: urlOf(call) }))
+          emit('key-rotated', () => ({
+            ...{ callId: exchange.id, keyId, previousKeyId, cause, method: call.method, url: urlOf(call) },
+          }))
         }
         exchange.attempts++
         exchange.keyId = keyId
+        exchange.tokens = lease.reservedTokens
+        const ended = startTrace(exchange, keyId, clock)
 
         let last: Lease | undefined = lease
         let outcome: Outcome
@@ -229,11 +272,15 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
           const arrival = await attempt(exchange, lease)
           last = arrival.lease
           // Another origin's answer, after a redirect, says nothing about the key.
-          if (!last) return { kind: 'answer', response: arrival.response }
+          if (!last) {
+            ended({ status: arrival.response.status })
+            return { kind: 'answer', response: arrival.response }
+          }
           lessons.clock.observe(arrival.response.headers, last.takenAt, clock.now())
           outcome = await read(arrival.response, exchange)
         } catch (error) {
           last?.end()
+          ended({ error: isError(error) ? error.name : typeof error })
           if (exchange.signal?.aborted) throw exchange.signal.reason
           if (error instanceof NoKeyInTime) {
             // The key went away between two hops of a redirect: another may do.
@@ -251,6 +298,7 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
           }
           return { kind: 'failed', error }
         }
+        ended({ status: outcome.response.status, cause: causeOf(outcome) })
         switch (outcome.kind) {
           case 'answer':
             counters.passed({ keyId, latency: clock.now() - last.takenAt, bytes: lengthOf(outcome.response) })
@@ -287,7 +335,7 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
         // What can't be sent again has had its one chance: its answer is the caller's.
         if (!(await becomesReplayable(call.body)))
           return endWithBody({ kind: 'answer', response: outcome.response }, last, exchange)
-        const cause = outcome.kind === 'refused' ? outcome.cause : 'invalid-key'
+        const cause = causeOf(outcome)!
         refused = { response: setAside(outcome.response, last), keyId, cause }
         if (outcome.kind === 'refused' && outcome.wait === undefined) {
           // Nobody says for how long: asking again and again would only be one more reason to refuse.

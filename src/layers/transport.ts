@@ -11,6 +11,8 @@ import {
   withoutParameters,
 } from '../http/authorise.js'
 import { adoptResponse } from '../http/foreign.js'
+import type { SilenceLimit } from '../http/lazy-body.js'
+import type { BodyWatcher } from '../http/lazy-response.js'
 import { withFacts } from '../http/response-facts.js'
 import { streamLike } from '../http/web-stream.js'
 import { isOwnRequest } from '../platform.js'
@@ -33,11 +35,15 @@ export interface TransportOptions {
   readonly credentialParameters: readonly string[]
   /** How long one attempt may take until its headers are there, in milliseconds. */
   readonly timeout: number | undefined
+  /** How long the body may keep someone who reads it waiting for its next part, in milliseconds. */
+  readonly bodyTimeout: number | undefined
+  readonly watchBody: BodyWatcher
 }
 
 /** Puts the key in and sends: the one place where a key's value is read, and where the wrapped `fetch` is called. */
 export function transport(options: TransportOptions): (signal: AbortSignal | undefined) => Send {
   const { fetch, clock, auth, authoriser, headers, timeout, cleanUrl, isKnownService, credentialParameters } = options
+  const silence = silenceLimit(clock, options.bodyTimeout)
 
   /** The response as it came, but for a URL that holds the key: as it was sent, or as the server sent it back. */
   function withoutKey(response: Response, lease: Lease): Response {
@@ -75,7 +81,8 @@ export function transport(options: TransportOptions): (signal: AbortSignal | und
           await responseUnlessAborted(clock, Promise.resolve(fetch(request.input, request.init)), attemptSignal),
         )
         lease?.answered()
-        return lease ? withoutKey(response, lease) : response
+        const clean = lease ? withoutKey(response, lease) : response
+        return silence ? options.watchBody(clean, { silence }) : clean
       } catch (error) {
         // The wrapped fetch may put the URL that it was given, key and all, into its errors.
         throw lease ? redactError(error, lease.secret) : error
@@ -123,6 +130,12 @@ async function withBodyOf(hop: Hop, url: string, init: RequestInit): Promise<Fet
       return { input: url, init: { ...init, body: rest, duplex: 'half' } as RequestInit }
     }
   }
+}
+
+function silenceLimit(clock: Clock, milliseconds: number | undefined): SilenceLimit | undefined {
+  if (milliseconds === undefined) return undefined
+  const message = `The body has stalled: nothing came of it within timeout.body (${formatDuration(milliseconds)}).`
+  return { clock, milliseconds, error: () => new KeypoolTimeoutError(message) }
 }
 
 function startTimeout(clock: Clock, milliseconds: number | undefined, signal: AbortSignal | undefined): Deadline {

@@ -27,6 +27,8 @@ export interface Permit {
   settle(tokens: number): void
   /** Whether the program's own `cost` has reserved tokens for it. */
   readonly hasReservedByCost: boolean
+  /** How many tokens are reserved for it, by the limit that reserves most; `undefined`: no limit counts them. */
+  readonly reservedTokens: number | undefined
   /** It is over: its response was received in whole, or dropped. */
   end(): void
   /** It was never sent: everything is given back. */
@@ -292,6 +294,14 @@ class LimiterPermit implements Permit, Departing {
     return this.meters.some(
       ({ unit, cost }, index) => unit === 'tokens' && cost !== undefined && this.weights[index]! > 0,
     )
+  }
+
+  get reservedTokens(): number | undefined {
+    let most: number | undefined
+    this.meters.forEach(({ unit }, index) => {
+      if (unit === 'tokens') most = Math.max(most ?? 0, this.weights[index]!)
+    })
+    return most
   }
 
   leaves(): void {

@@ -47,28 +47,28 @@ export class Blame {
    * A key was refused for a limit.
    *
    * @param keys - how many the pool has
-   * @returns whether the limit is one that keys share
+   * @returns the ids of other keys that were refused alike, so that the limit is one that they share; none: it is its own
    */
-  refused(refusal: Refused, now: number, keys: number): boolean {
-    if (now < this.#ownUntil) return false
+  refused(refusal: Refused, now: number, keys: number): readonly string[] {
+    if (now < this.#ownUntil) return []
     const others = this.#refusals.filter(
       ({ quota, part, at }) => at > now - MOMENTS && part === refusal.part && quota !== refusal.quota,
     )
     this.#refusals = [...others, { ...refusal, at: now }]
     // Not one of many has passed while all were refused.
-    if (keys >= MANY_KEYS && others.length + 1 >= keys) return true
-    if (refusal.rested < RESTED || others.length === 0) return false
+    if (keys >= MANY_KEYS && others.length + 1 >= keys) return idsOf(others)
+    if (refusal.rested < RESTED || others.length === 0) return []
     const { until } = refusal
     const alike =
       until === undefined
         ? others.filter(each => each.until === undefined && each.rested >= RESTED)
         : others.filter(each => each.until !== undefined && Math.abs(each.until - until) <= SAME_END)
-    if (alike.length + 1 < (until === undefined ? ENOUGH : 2)) return false
+    if (alike.length + 1 < (until === undefined ? ENOUGH : 2)) return []
     for (const each of [...alike, { ...refusal, at: now }]) {
       // A key that was in use may have used up a limit of its own, which began when the others' did.
       if (hasUsedNothing(each)) for (const key of each.quota.keys) this.shared.add(key.id)
     }
-    return true
+    return idsOf(alike)
   }
 
   /** A key passed while others were refused: their limits are their own. */
@@ -109,4 +109,8 @@ const WINDOWS_MS = [1_000, 60_000, 3_600_000, 86_400_000]
 function hasUsedNothing({ rested, until, at }: Refused & { readonly at: number }): boolean {
   const wait = until === undefined ? 60_000 : until - at
   return rested >= (WINDOWS_MS.find(window => window >= wait) ?? Number.POSITIVE_INFINITY)
+}
+
+function idsOf(refusals: readonly Refused[]): string[] {
+  return refusals.flatMap(({ quota }) => [...quota.keys].map(key => key.id))
 }

@@ -1,7 +1,7 @@
 import { type Clock, dateAt, thisMoment } from '../clock.js'
 import { formatDuration } from '../duration.js'
 import { type KeyCause, KeyPoolExhaustedError, KeypoolError } from '../errors.js'
-import type { Emit, KeyPoolEvents } from '../events.js'
+import type { Emit, KeyPoolEvents, SharedRefusal } from '../events.js'
 import { type Authoriser, createAuthoriser } from '../http/authorise.js'
 import { publicUrl } from '../http/public-url.js'
 import { Counters, type PoolStats } from '../insight/counters.js'
@@ -59,6 +59,8 @@ export interface Engine {
   exhausted(demand: Demand): KeyPoolExhaustedError
   /** Settles when there are keys; `undefined`: there are. @throws KeypoolError with `ERR_KEYS_UNAVAILABLE` */
   ready(): Promise<void> | undefined
+  /** What tells the events of a call from those of others, also of other pools and processes. */
+  nextCallId(): string
   /** What other processes have a part in; `undefined`: nothing. */
   readonly membership: Membership | undefined
   close(): void
@@ -130,8 +132,8 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
     ...{ now, moment },
     strategy: settings.strategy,
     expired: key => health.disable(key, 'expired'),
-    closedUntil: (part, at, hasFreshKey) => gates.nextAt(part, at, hasFreshKey),
-    admit: (part, at, hasFreshKey) => gates.admit(part, at, hasFreshKey),
+    closed: (resources, at, hasFreshKey) => gates.closed(resources, at, hasFreshKey),
+    admit: (resources, at, hasFreshKey) => gates.admit(resources, at, hasFreshKey),
   })
   const scheduler = new Scheduler(keyring, {
     clock,
@@ -240,15 +242,16 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
     return counters.snapshot(scheduler.waiting + (beyond?.().size ?? 0), inFlight)
   }
 
-  function exhausted({ part, weigh }: Demand): KeyPoolExhaustedError {
-    const closure = gates.closure(part, now())
+  function exhausted({ callId, part, resources, weigh }: Demand): KeyPoolExhaustedError {
+    const closure = gates.closure(resources, now())
     const retryAt = firstBack(part, weigh, closure)
-    const causes = listCauses(part, weigh, closure)
+    const causes = listCauses(part, weigh)
+    const shared = closure ? sharedRefusal(closure) : null
     if (!toldExhausted) {
       toldExhausted = true
-      emit('pool-exhausted', () => ({ retryAt, causes }))
+      emit('pool-exhausted', () => ({ callId, retryAt, shared, causes }))
     }
-    return new KeyPoolExhaustedError(exhaustedMessage(retryAt, causes), retryAt, causes)
+    return new KeyPoolExhaustedError(exhaustedMessage(retryAt, causes, shared), retryAt, causes, shared)
   }
 
   /** When the first key is back, as far as anyone knows: not when one of them is tried before that. */
@@ -264,30 +267,33 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
     return Number.isFinite(at) && at > 0 ? new Date(at) : null
   }
 
-  function listCauses(part: string, weigh: Weigh, closure: Closure | undefined): KeyCause[] {
+  function sharedRefusal({ cause, scope, since, until, keyIds }: Closure): SharedRefusal {
+    const here = moment()
+    const reach = scope === 'address' || scope === 'resource' ? scope : 'account'
+    return { cause, scope: reach, since: dateAt(here, since), until: dateAt(here, until), keyIds }
+  }
+
+  function listCauses(part: string, weigh: Weigh): KeyCause[] {
     const here = moment()
     const causes: KeyCause[] = []
     for (const key of keyring.values()) {
       if (causes.length === LISTED) break
       const { cause, until } = conditionOf(key, here, part, weigh)
-      if (cause === null && closure)
-        causes.push({ keyId: key.id, cause: closure.cause, until: dateAt(here, closure.until) })
-      else causes.push({ keyId: key.id, cause, until })
+      causes.push({ keyId: key.id, cause, until })
     }
     return causes
   }
 
-  function exhaustedMessage(retryAt: Date | null, causes: readonly KeyCause[]): string {
+  function exhaustedMessage(retryAt: Date | null, causes: readonly KeyCause[], shared: SharedRefusal | null): string {
     if (keyring.size === 0) return 'The pool has no keys.'
-    const shown = causes.slice(0, 5).map(({ keyId, cause }) => `${keyId}: ${cause ?? 'at its limits'}`)
-    const more = keyring.size > shown.length ? `, and ${keyring.size - shown.length} more` : ''
     const held = keyring.hope(now()).kind === 'held'
     const when = retryAt
       ? `the first may be back at ${retryAt.toISOString()}`
       : held
         ? 'the first is free when a request on its way ends'
         : 'none comes back before someone acts, or a later request finds that it is good again'
-    return `No key is usable within maxWait (${formatDuration(settings.maxWait)}): ${shown.join(', ')}${more}; ${when}.`
+    const why = shared ? sharedInWords(shared, keyring.size) : causesInWords(causes, keyring.size)
+    return `No key is usable within maxWait (${formatDuration(settings.maxWait)}): ${why}; ${when}.`
   }
 
   /** Settles with the work, or after so many milliseconds without it; leaves no timer behind. */
@@ -313,8 +319,8 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
       moment,
       ahead: rank => scheduler.ahead(rank) + (rank === 0 ? 0 : (beyond?.().size ?? 0)),
     }),
-    leased({ key, part }) {
-      if (isHeard('key-near-exhaustion')) warnNear(key, part?.name ?? '')
+    leased(lease) {
+      if (isHeard('key-near-exhaustion')) warnNear(lease)
     },
     exhausted,
     authoriser,
@@ -333,7 +339,32 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
       const heard = others && withinTime(others, settings.maxWait / 2)
       return keys && heard ? Promise.all([keys, heard]).then(() => undefined) : (keys ?? heard)
     },
+    nextCallId: callIds(),
     membership,
     close: () => scheduler.close(() => new KeypoolError('ERR_CLOSED', 'This fetch was closed.')),
   }
+}
+
+/** How many keys a message names at most. */
+const NAMED = 5
+
+function causesInWords(causes: readonly KeyCause[], keys: number): string {
+  const shown = causes.slice(0, NAMED).map(({ keyId, cause }) => `${keyId}: ${cause ?? 'at its limits'}`)
+  const more = keys > shown.length ? `, and ${keys - shown.length} more` : ''
+  return `${shown.join(', ')}${more}`
+}
+
+function sharedInWords({ scope, keyIds }: SharedRefusal, keys: number): string {
+  const shown = keyIds.slice(0, NAMED)
+  const more = keyIds.length > shown.length ? ` and ${keyIds.length - shown.length} more` : ''
+  const whose =
+    scope === 'account' ? 'the keys seem to share one limit' : `the limit is the ${scope}'s, whatever the key`
+  return `${whose} (refused with ${shown.join(', ')}${more} of ${keys})`
+}
+
+/** Ids of calls: a beginning at random for each pool, and a number. */
+function callIds(): () => string {
+  const pool = Math.random().toString(36).slice(2, 10)
+  let calls = 0
+  return () => `${pool}-${++calls}`
 }

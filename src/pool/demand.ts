@@ -4,6 +4,8 @@ import type { PooledKey } from './pooled-key.js'
 
 /** What a request asks of the pool. */
 export interface Demand {
+  /** The call that asks. */
+  readonly callId: string
   readonly weigh: Weigh
   /** The most that it weighs by any key's limits. */
   readonly weight: number
@@ -11,6 +13,8 @@ export interface Demand {
   readonly group: string
   /** The name of what it shares its limits with; `''`: with all that a key may ask. */
   readonly part: string
+  /** What else it belongs to that may be closed whatever the key: its part, and the resource that its provider limits. */
+  readonly resources: readonly string[]
   /** Which keys may serve it at all; `undefined`: any. */
   readonly accepts: ((key: PooledKey) => boolean) | undefined
   /** The id of the key that would serve it best, if that is usable. */

@@ -12,28 +12,40 @@ import type { PooledKey } from './pooled-key.js'
 
 export interface DemandsOptions {
   readonly engine: Pick<Engine, 'traits'>
-  readonly settings: Pick<Settings, 'firstOrigin' | 'scope'>
+  readonly settings: Pick<Settings, 'firstOrigin' | 'scope' | 'provider'>
   now(): number
   urlOf(call: Call): string
 }
 
 const ONE: Weigh = () => 1
+const NONE: readonly string[] = []
 
 /** Turns calls into what they ask of the pool. */
 export function demands({ engine, settings, now, urlOf }: DemandsOptions) {
   const { traits } = engine
   const partOf = partitions(settings.scope)
+  const limitedBy = settings.provider?.resource
+  const resourceOf = limitedBy && partitions(limitedBy)
+
+  function resourcesOf(call: Call, part: string): readonly string[] {
+    const resource = resourceOf?.(call) ?? ''
+    if (part === '' && resource === '') return NONE
+    return [part, resource].filter((name, index, all) => name !== '' && all.indexOf(name) === index)
+  }
 
   /** @param patience - how long it may wait, in milliseconds */
-  function demandFor({ call, signal, preferredKeyId, avoidedKeyId }: Exchange, patience: number): Demand {
+  function demandFor({ id, call, signal, preferredKeyId, avoidedKeyId }: Exchange, patience: number): Demand {
     const weigh = traits.costs().size > 0 ? weigher(call) : ONE
     const weight = weigh === ONE ? 1 : heaviest(weigh)
     const part = partOf(call)
+    const resources = resourcesOf(call, part)
     return {
+      callId: id,
       weigh,
       weight,
-      ...acceptor(call, weigh, weight, part),
+      ...acceptor(call, weigh, weight, resources),
       part,
+      resources,
       prefers: preferredKeyId,
       avoids: avoidedKeyId,
       mayProbe: call.body.kind !== 'stream' && (call.body.kind !== 'request' || canReplay(call.body)),
@@ -45,10 +57,16 @@ export function demands({ engine, settings, now, urlOf }: DemandsOptions) {
   }
 
   /** Which keys can serve a call at all; `undefined`, for speed, where all can. */
-  function acceptor(call: Call, weigh: Weigh, weight: number, part: string): Pick<Demand, 'accepts' | 'group'> {
+  function acceptor(
+    call: Call,
+    weigh: Weigh,
+    weight: number,
+    resources: readonly string[],
+  ): Pick<Demand, 'accepts' | 'group'> {
     const elsewhere = traits.hasBaseUrls() && call.origin !== settings.firstOrigin
     const fitsAll = weigh === ONE || weight <= traits.leastTokens()
-    if (fitsAll && !elsewhere) return { accepts: undefined, group: part }
+    const whose = resources.join('\n')
+    if (fitsAll && !elsewhere) return { accepts: undefined, group: whose }
     const fits = (key: PooledKey) => fitsAll || key.quota.limiter.couldPass(weigh)
     if (!fitsAll && !traits.someKey(fits)) {
       throw new KeypoolError(
@@ -56,7 +74,7 @@ export function demands({ engine, settings, now, urlOf }: DemandsOptions) {
         "The request's cost is above what any key's limits could ever let pass.",
       )
     }
-    const group = `${elsewhere ? 'elsewhere' : ''} ${fitsAll ? '' : weight} ${part}`
+    const group = `${elsewhere ? 'elsewhere' : ''} ${fitsAll ? '' : weight} ${whose}`
     return { accepts: key => !(elsewhere && key.baseUrl) && fits(key), group }
   }
 

@@ -1,5 +1,6 @@
 import { dateAt } from '../clock.js'
 import type { LimitReading } from '../signals/limit-fields.js'
+import type { RefusalCause } from '../signals/outcome.js'
 import type { Scope } from '../signals/provider.js'
 import { LONGEST_WAIT } from '../signals/when.js'
 import type { Blame } from './blame.js'
@@ -13,8 +14,8 @@ import { reachOf } from './reach.js'
 import type { Recovery, RecoveryHost } from './recovery.js'
 
 /** A refusal, as it was read from an answer. */
-export interface Refusal {
-  readonly cause: 'rate-limit' | 'quota'
+export interface Refusal<RefusedFor extends RefusalCause = RefusalCause> {
+  readonly cause: RefusedFor
   readonly scope: Scope
   readonly status: number
   /** How long the server says to wait, in milliseconds; `undefined`: it doesn't say. */
@@ -23,6 +24,13 @@ export interface Refusal {
   readonly ofTokens: boolean
   /** What its fields tell of the limits. */
   readonly readings: readonly LimitReading[]
+}
+
+/** A refusal that takes a key's quota, or a part of it, away for a while. */
+type OfKey = Refusal<'rate-limit' | 'quota'>
+
+function isOfKey(refusal: Refusal): refusal is OfKey {
+  return refusal.cause !== 'overload' && refusal.scope !== 'address' && refusal.scope !== 'resource'
 }
 
 /** Bounds on what a server may say, and what is guessed when it says nothing, in milliseconds. */
@@ -53,6 +61,8 @@ export interface HealthHost extends RecoveryHost {
 
 /** How long until one request tries whether keys really share a limit, in milliseconds. */
 const SUSPICION = 500
+/** How many keys an event lists as evidence at most. */
+const MOST_LISTED = 100
 /** How soon a key is tried again that is hardly to blame, in milliseconds. */
 const HARDLY = 1_000
 
@@ -74,16 +84,20 @@ export class Health {
 
   /** The server answered as it does to a key in order, and told of limits in its fields. */
   succeeded(lease: Lease, readings: readonly LimitReading[]): void {
-    const { key, part } = lease
+    const { key, part, callId } = lease
     const { quota } = key
     lease.passed(readings)
     const now = this.#host.now()
     key.provenAt = now
     this.#blame.passed(key, lease.takenAt, now)
-    this.#gates.openSuspected()
-    this.#laneSucceeded(quota, lease, () => this.#recovery.lane(quota, key, null, lease.takenAt))
-    if (part) this.#laneSucceeded(part.lane, lease, () => this.#recovery.lane(part.lane, key, part.name, lease.takenAt))
-    if (key.standing.state === 'rejected' && lease.takenAt >= key.standing.since) this.#recovery.key(key, lease.takenAt)
+    this.#gates.passed(lease.resources, lease.takenAt)
+    this.#laneSucceeded(quota, lease, () => this.#recovery.lane(quota, key, null, { sentAt: lease.takenAt, callId }))
+    if (part)
+      this.#laneSucceeded(part.lane, lease, () =>
+        this.#recovery.lane(part.lane, key, part.name, { sentAt: lease.takenAt, callId }),
+      )
+    if (key.standing.state === 'rejected' && lease.takenAt >= key.standing.since)
+      this.#recovery.key(key, { sentAt: lease.takenAt, callId })
   }
 
   /** What an attempt has shown of the key's own endpoint. @returns whether requests can go to another meanwhile */
@@ -104,17 +118,11 @@ export class Health {
   /** The server refused the key for now, or all that goes the same way. */
   refused(lease: Lease, refusal: Refusal): void {
     const { key, part } = lease
-    key.lastCause = refusal.cause
-    switch (refusal.scope) {
-      case 'address':
-      case 'resource':
-        this.#refusedWhateverKey(lease, refusal)
-        break
-      case 'model':
-        this.#laneRefused(part?.lane ?? key.quota, lease, refusal)
-        break
-      default:
-        this.#laneRefused(key.quota, lease, refusal)
+    if (isOfKey(refusal)) {
+      key.lastCause = refusal.cause
+      this.#laneRefused(refusal.scope === 'model' ? (part?.lane ?? key.quota) : key.quota, lease, refusal)
+    } else {
+      this.#refusedWhateverKey(lease, refusal)
     }
   }
 
@@ -124,7 +132,7 @@ export class Health {
     else if (cooldown.state === 'open') lane.refusals = 0
   }
 
-  #laneRefused(lane: Lane, lease: Lease, refusal: Refusal): void {
+  #laneRefused(lane: Lane, lease: Lease, refusal: OfKey): void {
     const { key } = lease
     const now = this.#host.now()
     const { cooldown } = lane
@@ -146,43 +154,59 @@ export class Health {
       ...{ cause: refusal.cause, status: refusal.status, scope: refusal.scope },
       ...{ since, refusedAt: now, until, told, tryAt: Number.isFinite(tryAt) ? tryAt : null },
     })
-    if (!sameIncident && refusal.cause === 'rate-limit') this.#suspect(lease, told ? until : undefined, wait)
-    if (!sameIncident)
-      this.#tellRefusal(lease, refusal, told ? until : undefined, lane === key.quota ? null : lease.part!.name)
+    if (!sameIncident) {
+      const end = told ? until : undefined
+      const alike = refusal.cause === 'rate-limit' ? this.#suspect(lease, end, wait) : []
+      const scope = alike.length > 0 ? 'account' : refusal.scope
+      this.#tellRefusal(lease, { ...refusal, scope }, end, lane === key.quota ? null : lease.part!.name, alike)
+    }
     this.#host.changed()
   }
 
-  /** Where keys turn out to share a limit, the rest of them are spared: one request at a time tries whether it is so. */
-  #suspect({ key, part, rested }: Lease, until: number | undefined, wait: number): void {
+  /**
+   * Where keys turn out to share a limit, the rest of them are spared: one request at a time tries whether it is so.
+   *
+   * @returns the other keys that were refused alike; none: it is the key's own limit
+   */
+  #suspect({ key, part, rested }: Lease, until: number | undefined, wait: number): readonly string[] {
     const now = this.#host.now()
     const name = part?.name ?? ''
-    if (!this.#blame.refused({ quota: key.quota, part: name, rested, until }, now, this.#keyring.size)) return
-    const closure = { cause: 'rate-limit', scope: 'account', since: now, tryAfter: SUSPICION } as const
+    const alike = this.#blame.refused({ quota: key.quota, part: name, rested, until }, now, this.#keyring.size)
+    if (alike.length === 0) return []
+    const keyIds = [...alike, key.id]
+    const closure = { cause: 'rate-limit', scope: 'account', since: now, tryAfter: SUSPICION, keyIds } as const
     this.#gates.close(name, { ...closure, until: until ?? now + Math.max(wait, SUSPICION * 4) })
+    return alike
   }
 
   /** No other key helps: nothing goes out till it is over. */
   #refusedWhateverKey(lease: Lease, refusal: Refusal): void {
     const now = this.#host.now()
     const { scope, cause } = refusal
-    const name = scope === 'resource' ? (lease.part?.name ?? '') : ''
-    const before = this.#gates.closure(name, now)
-    const { told, wait } = this.#waitFor(lease.key.quota, lease, refusal)
+    const name = scope === 'resource' ? (lease.resources.at(-1) ?? '') : ''
+    const before = this.#gates.closure(name === '' ? [] : [name], now)
+    const told = refusal.wait !== undefined && refusal.wait > 0
+    const wait = told ? bounded(refusal.wait!) : this.#gates.guess(name, lease.takenAt, now)
     const until = now + wait + this.#jitter(wait)
-    this.#gates.close(name, { cause, scope, since: now, until, tryAfter: undefined })
-    if (!before) this.#tellRefusal(lease, refusal, told ? until : undefined, name === '' ? null : name)
+    const keyIds = [...new Set([...(before?.keyIds ?? []), lease.key.id])].slice(0, MOST_LISTED)
+    this.#gates.close(name, { cause, scope, since: now, until, tryAfter: undefined, keyIds })
+    // That a resource is overloaded is no matter of a key's.
+    if (!before && cause !== 'overload') {
+      this.#tellRefusal(lease, { ...refusal, cause }, told ? until : undefined, name === '' ? null : name)
+    }
     this.#host.changed()
   }
 
   #tellRefusal(
-    { key }: Lease,
-    { cause, scope, status }: Refusal,
+    { key, callId }: Lease,
+    { cause, scope, status }: OfKey,
     until: number | undefined,
     part: string | null,
+    alike: readonly string[] = [],
   ): void {
     this.#host.emit('key-exhausted', () => ({
-      ...{ keyId: key.id, cause, until: until === undefined ? null : dateAt(this.#host.moment(), until) },
-      ...{ scope: reachOf(key, scope, part), part, status },
+      ...{ callId, keyId: key.id, cause, until: until === undefined ? null : dateAt(this.#host.moment(), until) },
+      ...{ scope: reachOf(key, scope, part), part, status, alike: alike.slice(0, MOST_LISTED) },
     }))
   }
 
@@ -202,7 +226,7 @@ export class Health {
     const alike = this.#blame.rejected(key, now)
     // A key that has not been asked may show that the others are to blame; only when none is left is it not the keys.
     if (alike.length > 0 && !this.#isAnyUntried(key, alike)) {
-      for (const each of alike) this.#recovery.key(each, now)
+      for (const each of alike) this.#recovery.key(each, { sentAt: now, callId: lease.callId })
       return false
     }
     const failures = standing.state === 'rejected' ? standing.failures + 1 : 1
@@ -216,6 +240,7 @@ export class Health {
     this.#keyring.settle(key)
     this.#host.tell(key, { kind: 'rejected', sentAt: lease.takenAt, status, since, failures, probeAt })
     this.#host.emit('key-disabled', () => ({
+      callId: lease.callId,
       keyId: key.id,
       cause: 'invalid-key',
       status,
@@ -260,31 +285,30 @@ export class Health {
     this.#keyring.settle(key)
     // That it has expired, each process knows by itself.
     if (cause === 'disabled') this.#host.tell(key, { kind: 'disabled', sentAt: this.#host.now() })
-    this.#host.emit('key-disabled', () => ({ keyId: key.id, cause, status: null, probeAt: null }))
+    this.#host.emit('key-disabled', () => ({ callId: null, keyId: key.id, cause, status: null, probeAt: null }))
     this.#host.changed()
   }
 
   /** Switches a key on again, whatever had switched it off; its quota keeps its cooldown. */
   enable(key: PooledKey): void {
     if (key.standing.state !== 'disabled' && key.standing.state !== 'rejected') return
-    this.#recovery.key(key, this.#host.now())
+    this.#recovery.key(key, { sentAt: this.#host.now() })
   }
 
   /** Forgets all that was held against a key: its standing and its quota's cooldown. */
   reset(key: PooledKey): void {
     this.enable(key)
     const now = this.#host.now()
-    this.#recovery.lane(key.quota, key, null, now)
-    for (const [name, lane] of key.quota.parts) this.#recovery.lane(lane, key, name, now)
+    this.#recovery.lane(key.quota, key, null, { sentAt: now })
+    for (const [name, lane] of key.quota.parts) this.#recovery.lane(lane, key, name, { sentAt: now })
     this.#gates.openAll()
     key.lastCause = undefined
   }
 
   /** How long a lane rests, and whether the server has said so. */
-  #waitFor(lane: Lane, lease: Lease, { cause, wait, readings }: Refusal): { told: boolean; wait: number } {
-    const { floor, cap, guess } = COOLDOWN
+  #waitFor(lane: Lane, lease: Lease, { cause, wait, readings }: OfKey): { told: boolean; wait: number } {
+    const { guess } = COOLDOWN
     const said = wait !== undefined && wait > 0 ? wait : undefined
-    const bounded = (each: number) => Math.min(cap, Math.max(floor, each))
     if (cause === 'rate-limit') {
       const learnt = lease.refused(said, readings, lane === lease.part?.lane)
       return { told: said !== undefined, wait: bounded(learnt) }
@@ -294,7 +318,7 @@ export class Health {
   }
 
   /** A wait that is long may be wrong, or be cut short by someone who pays: one request in a while finds out. */
-  #tryAt(lane: Lane, now: number, wait: number, { cause, ofTokens }: Refusal): number {
+  #tryAt(lane: Lane, now: number, wait: number, { cause, ofTokens }: OfKey): number {
     const { from, first: usual, firstOfTokenRate, long, longest } = COOLDOWN.doubt
     if (wait < from) return Number.POSITIVE_INFINITY
     const first = cause === 'rate-limit' && ofTokens && wait >= long ? firstOfTokenRate : usual
@@ -304,4 +328,8 @@ export class Health {
   #jitter(wait: number): number {
     return Math.round(Math.min(COOLDOWN.longestJitter, wait * COOLDOWN.jitter) * this.#host.random())
   }
+}
+
+function bounded(wait: number): number {
+  return Math.min(COOLDOWN.cap, Math.max(COOLDOWN.floor, wait))
 }

@@ -28,7 +28,7 @@ export class Hearsay {
         const lane = news.part === '' ? key.quota : key.quota.parts.get(news.part)
         const { cooldown } = lane ?? { cooldown: OPEN }
         if (!lane || cooldown.state === 'open' || news.sentAt <= cooldown.refusedAt) break
-        this.#recovery.lane(lane, key, news.part === '' ? null : news.part, news.sentAt, true)
+        this.#recovery.lane(lane, key, news.part === '' ? null : news.part, { sentAt: news.sentAt, elsewhere: true })
         break
       }
       case 'rejected':
@@ -40,7 +40,7 @@ export class Hearsay {
         key.lastCause = 'disabled'
         this.#keyring.settle(key)
         this.#host.emit('key-disabled', () => ({
-          ...{ keyId: key.id, cause: 'disabled', status: null, probeAt: null, elsewhere: true },
+          ...{ callId: null, keyId: key.id, cause: 'disabled', status: null, probeAt: null, elsewhere: true },
         }))
         this.#host.changed()
         break
@@ -49,7 +49,7 @@ export class Hearsay {
         // What has expired here, has done so for everyone.
         if (standing.state === 'disabled' && standing.cause === 'expired') break
         if (standing.state === 'rejected' && news.sentAt < standing.since) break
-        this.#recovery.key(key, news.sentAt, true)
+        this.#recovery.key(key, { sentAt: news.sentAt, elsewhere: true })
         break
       }
     }
@@ -72,8 +72,15 @@ export class Hearsay {
     for (const each of key.quota.keys) each.lastCause = cause
     this.#keyring.settleQuota(key.quota)
     this.#host.emit('key-exhausted', () => ({
-      ...{ keyId: key.id, cause, until: told ? dateAt(this.#host.moment(), until) : null, status, elsewhere: true },
-      ...{ scope: reachOf(key, scope, part === '' ? null : part), part: part === '' ? null : part },
+      ...{
+        callId: null,
+        keyId: key.id,
+        cause,
+        until: told ? dateAt(this.#host.moment(), until) : null,
+        status,
+        elsewhere: true,
+      },
+      ...{ scope: reachOf(key, scope, part === '' ? null : part), part: part === '' ? null : part, alike: [] },
     }))
     this.#host.changed()
   }
@@ -88,6 +95,7 @@ export class Hearsay {
     this.#keyring.settle(key)
     this.#host.emit('key-disabled', () => ({
       ...{
+        callId: null,
         keyId: key.id,
         cause: 'invalid-key',
         status,

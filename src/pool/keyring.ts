@@ -3,7 +3,7 @@ import type { Weigh } from '../limiter/limiter.js'
 import type { Strategy, StrategyName } from '../options.js'
 import type { Demand } from './demand.js'
 import type { Endpoint } from './endpoint.js'
-import type { Admission } from './gates.js'
+import type { Admission, Closed } from './gates.js'
 import { MinHeap } from './min-heap.js'
 import type { KeyQuota, Place, PooledKey } from './pooled-key.js'
 import { createSelection, type Selection } from './selection.js'
@@ -19,10 +19,10 @@ export interface KeyringHost {
   readonly strategy: StrategyName | Strategy | undefined
   /** A key's `expiresAt` has passed. */
   expired(key: PooledKey): void
-  /** Until when nothing goes out for a part of the quotas, with whatever key. */
-  closedUntil(part: string, now: number, hasFreshKey: () => boolean): number | undefined
-  /** Whether a request of a part may go in spite of that. */
-  admit(part: string, now: number, hasFreshKey: () => boolean): Admission
+  /** Until when nothing goes out that belongs to these resources, with whatever key. */
+  closed(resources: readonly string[], now: number, hasFreshKey: () => boolean): Closed | undefined
+  /** Whether a request that belongs to them may go in spite of that. */
+  admit(resources: readonly string[], now: number, hasFreshKey: () => boolean): Admission
 }
 
 /** From when a key may be used for a request: by its quota, and by its endpoint. */
@@ -82,9 +82,11 @@ export class Keyring {
   /** The weight of the heaviest of those requests. */
   #deferredFor = 0
   #held = 0
+  /** Timed keys whose quota is being tried: they may come back before their time. */
+  #tried = 0
   /** How far the system's clock is ahead of the one for spans. */
   #wallOffset = 0
-  /** When those that wait for a part of the keys' quotas, or for all of it, are to look again. */
+  /** When those that wait are to look again, by what tells which keys may serve them. */
   readonly #wakes = new Map<string, Wake>()
 
   constructor(host: KeyringHost) {
@@ -171,15 +173,15 @@ export class Keyring {
   /** The key that serves a request at `now`; it is taken the moment it is returned, and must be settled then. */
   next(demand: Demand, now: number): PooledKey | undefined {
     this.#lookAtDue(now)
-    const admission = this.#host.admit(demand.part, now, () => this.#hasFreshKey(demand.part))
+    const admission = this.#host.admit(demand.resources, now, () => this.#hasFreshKey(demand.part))
     if (admission.kind === 'wait') {
-      this.#wakes.set(demand.part, { at: admission.until, mayComeEarlier: false })
+      this.#wakes.set(demand.group, { at: admission.until, mayComeEarlier: admission.mayOpenEarlier })
       return undefined
     }
     const asked = admission.kind === 'fresh' ? onlyFresh(demand) : demand
     const avoided = asked.avoids === undefined ? undefined : this.#keys.get(asked.avoids)
     const key = (avoided && this.#find(without(avoided, asked), now)) ?? this.#find(asked, now)
-    if (!key && demand.part !== '') this.#wakes.set(demand.part, this.#partOpensAt(demand, now))
+    if (!key && demand.part !== '') this.#wakes.set(demand.group, this.#partOpensAt(demand, now))
     return key
   }
 
@@ -198,7 +200,7 @@ export class Keyring {
 
   /** Whether some key could serve a request at `now`, whichever it would be. */
   peekAny(asked: Demand, now: number): boolean {
-    if (this.#host.closedUntil(asked.part, now, () => this.#hasFreshKey(asked.part)) !== undefined) return false
+    if (this.#host.closed(asked.resources, now, () => this.#hasFreshKey(asked.part))) return false
     this.#lookAtDue(now)
     for (const key of this.#keys.values()) if (this.#isUsable(key, asked, now)) return true
     return false
@@ -218,9 +220,9 @@ export class Keyring {
     this.#wakes.clear()
   }
 
-  /** When a request of this part is to look again, as it was found when one last looked. */
-  wakeOf(part: string): Wake | undefined {
-    return this.#wakes.get(part)
+  /** When a request of this group is to look again, as it was found when one last looked. */
+  wakeOf(group: string): Wake | undefined {
+    return this.#wakes.get(group)
   }
 
   #find(asked: Demand, now: number): PooledKey | undefined {
@@ -278,10 +280,11 @@ export class Keyring {
    * What becomes due in this very moment is left for the next look: found ready here, it would be in no timer's sight.
    */
   hope(now: number): Hope {
-    const closedUntil = this.#host.closedUntil('', now, () => this.#hasFreshKey(''))
+    const closed = this.#host.closed([], now, () => this.#hasFreshKey(''))
     const hope = this.#hopeOfKeys()
-    if (closedUntil === undefined || hope.kind === 'none') return hope
-    return { kind: 'at', at: hope.kind === 'at' ? Math.max(hope.at, closedUntil) : closedUntil }
+    if (!closed || hope.kind === 'none') return hope
+    if (closed.mayOpenEarlier) return { kind: 'held' }
+    return { kind: 'at', at: hope.kind === 'at' ? Math.max(hope.at, closed.until) : closed.until }
   }
 
   #hasFreshKey(part: string): boolean {
@@ -291,7 +294,7 @@ export class Keyring {
 
   #hopeOfKeys(): Hope {
     if (this.#tiers.some(tier => tier.selection.size > 0)) return { kind: 'now' }
-    if (this.#held > 0) return { kind: 'held' }
+    if (this.#held > 0 || this.#tried > 0) return { kind: 'held' }
     const first = this.#timed.first
     return first ? { kind: 'at', at: first.readyAt } : { kind: 'none' }
   }
@@ -332,6 +335,8 @@ export class Keyring {
         break
       case 'timed':
         this.#timed.push(key)
+        key.isTried = key.quota.isTriedFirst
+        if (key.isTried) this.#tried++
         break
       case 'probe':
         this.#probes.push(key)
@@ -351,6 +356,7 @@ export class Keyring {
         break
       case 'timed':
         this.#timed.remove(key)
+        if (key.isTried) this.#tried--
         break
       case 'probe':
         this.#probes.remove(key)
@@ -398,6 +404,7 @@ export class Keyring {
     for (const key of this.#keys.values()) {
       if (key.place === 'out' || (accepts && !accepts(key))) continue
       const partAt = key.quota.partAvailableAt(part, weigh, now)
+      if (key.isTried || key.quota.parts.get(part)?.isTriedFirst) mayComeEarlier = true
       // Busy, as a whole or with this part: it comes back with the end of a request, at any moment.
       if (key.place === 'held' || partAt === Number.POSITIVE_INFINITY) mayComeEarlier = true
       else first = Math.min(first, Math.max(key.place === 'ready' ? now : key.readyAt, partAt))

@@ -1,6 +1,7 @@
 import type { Permit } from '../limiter/limiter.js'
 import type { Secret } from '../secret.js'
 import type { LimitReading } from '../signals/limit-fields.js'
+import type { Demand } from './demand.js'
 import type { PooledKey } from './pooled-key.js'
 import type { Lane } from './quota.js'
 
@@ -18,6 +19,10 @@ export interface PartOfLease {
 /** A key lent to one attempt, with the permit to send it. It is given back exactly once, by `end`. */
 export class Lease {
   readonly key: PooledKey
+  /** The call that it was lent for. */
+  readonly callId: string
+  /** What else the request belongs to that may be closed whatever the key; the last is what a refusal of a resource closes. */
+  readonly resources: readonly string[]
   /** The key's value when it was lent: it may be renewed meanwhile. */
   readonly secret: Secret
   readonly takenAt: number
@@ -33,6 +38,7 @@ export class Lease {
 
   constructor(
     key: PooledKey,
+    { callId, resources }: Pick<Demand, 'callId' | 'resources'>,
     permit: Permit,
     probe: Probe,
     part: PartOfLease | undefined,
@@ -41,6 +47,8 @@ export class Lease {
     giveBack: (lease: Lease) => void,
   ) {
     this.key = key
+    this.callId = callId
+    this.resources = resources
     this.secret = key.secret
     this.takenAt = takenAt
     this.probe = probe
@@ -90,6 +98,13 @@ export class Lease {
   /** Whether the program's own `cost` has reserved tokens for it. */
   get hasReservedByCost(): boolean {
     return this.#permit.hasReservedByCost
+  }
+
+  /** How many tokens are reserved for it, of the key's quota and of the part; `undefined`: no limit counts them. */
+  get reservedTokens(): number | undefined {
+    const ofPart = this.part?.permit.reservedTokens
+    const ofKey = this.#permit.reservedTokens
+    return ofPart === undefined ? ofKey : Math.max(ofPart, ofKey ?? 0)
   }
 
   /** The server has counted it. */

@@ -2,13 +2,16 @@ import { dateAt, type Moment } from '../clock.js'
 import type { Emit } from '../events.js'
 import type { Meter } from '../limiter/meter.js'
 import type { AlertSettings } from '../settings.js'
-import type { PooledKey } from './pooled-key.js'
+import type { Lease } from './lease.js'
 import type { Lane } from './quota.js'
 
 /** Windows shorter than this run dry and fill again all the time, as they should when a pool is used in full. */
 const SHORTEST_WINDOW = 60_000
 /** A rate is measured over at least this stretch, in milliseconds. */
 const STRETCH = 10_000
+
+/** A lease, as far as it matters here. */
+type Taken = Pick<Lease, 'key' | 'part' | 'callId'>
 
 /** What is remembered of one limit. */
 interface Watched {
@@ -26,14 +29,10 @@ interface Watched {
  * Tells when little is left of a limit, declared or learnt: once for each threshold on the way down, and ahead of time
  * when it will be dry before its window ends, if it goes on at this rate.
  */
-export function nearExhaustion(
-  emit: Emit,
-  alert: AlertSettings,
-  moment: () => Moment,
-): (key: PooledKey, part: string) => void {
+export function nearExhaustion(emit: Emit, alert: AlertSettings, moment: () => Moment): (lease: Taken) => void {
   const watched = new WeakMap<Lane, Map<string, Watched>>()
 
-  function watch(key: PooledKey, part: string | null, meter: Meter, remaining: number, state: Watched): void {
+  function watch({ key, callId }: Taken, part: string | null, meter: Meter, remaining: number, state: Watched): void {
     const at = moment().now
     const share = remaining / meter.limit
     const below = alert.remaining.filter(threshold => share <= threshold).length
@@ -54,13 +53,13 @@ export function nearExhaustion(
     const { unit, limit, per } = meter
     if (unit === 'concurrency') return
     emit('key-near-exhaustion', () => ({
-      ...{ keyId: key.id, part, unit, remaining, limit: Math.round(limit), per: per ?? null },
+      ...{ callId, keyId: key.id, part, unit, remaining, limit: Math.round(limit), per: per ?? null },
       threshold: isLower ? alert.remaining[below - 1]! : null,
       dryAt: dryAt === null ? null : dateAt(moment(), dryAt),
     }))
   }
 
-  function look(key: PooledKey, lane: Lane, part: string | null): void {
+  function look(lease: Taken, lane: Lane, part: string | null): void {
     let states = watched.get(lane)
     if (!states) {
       states = new Map()
@@ -75,14 +74,14 @@ export function nearExhaustion(
         state = { crossed: 0, toldAt: [], forecast: false, from: { at, remaining } }
         states.set(name, state)
       }
-      watch(key, part, meter, remaining, state)
+      watch(lease, part, meter, remaining, state)
     })
   }
 
-  return (key, part) => {
-    look(key, key.quota, null)
-    const lane = key.quota.parts.get(part)
-    if (lane) look(key, lane, part)
+  return lease => {
+    const { key, part } = lease
+    look(lease, key.quota, null)
+    if (part) look(lease, part.lane, part.name)
   }
 }
 

@@ -54,6 +54,8 @@ export class PooledKey implements HeapItem, ListItem<PooledKey> {
 
   // The keyring's own marks: where the key is, and its links there.
   place: Place = 'out'
+  /** Whether a `timed` key's quota is being tried, so that it may come back earlier. */
+  isTried = false
   /** When a `timed` key is to be looked at again. */
   readyAt = 0
   /** The running sum of shares served, for the weighted strategy. */

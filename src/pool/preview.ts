@@ -26,7 +26,7 @@ export function previews({ keyring, gates, moment, ahead }: PreviewHost) {
   return (demand: Demand, cache: CacheForecast): Omit<Explanation, 'method' | 'url'> => {
     const here = moment()
     const at = here.now
-    const closure = gates.closure(demand.part, at)
+    const closure = gates.closure(demand.resources, at)
     const before = ahead(demand.rank)
     const part = demand.part === '' ? null : demand.part
     const keys = [...keyring.values()].map(key => partOf(key, demand, here))

@@ -1,4 +1,5 @@
 import type { Limiter, Weigh } from '../limiter/limiter.js'
+import { FIRST_TRY_MS } from './gates.js'
 
 /** Whether a quota may be drawn on, after what the server has said of it. */
 export type Cooldown =
@@ -22,8 +23,11 @@ export type Cooldown =
       readonly cause: 'rate-limit' | 'quota'
       readonly since: number
       readonly refusedAt: number
-      /** Whether one request at a time tries it, as the time was a guess. */
-      readonly single: boolean
+      /**
+       * Which requests may use it: one at a time where the time was a guess, one first where it was told, any after that. How
+       * long the others wait for the first is `FIRST_TRY_MS`.
+       */
+      readonly admits: 'one' | 'one-first' | 'any'
     }
 
 export const OPEN: Cooldown = { state: 'open' }
@@ -34,6 +38,8 @@ export class Lane {
   cooldown: Cooldown = OPEN
   /** Whether the one request that tries a half-open lane is on its way. */
   probing = false
+  /** When it left. */
+  probedAt = 0
   /** Refusals in a row, each burst of them counted once. */
   refusals = 0
   inFlight = 0
@@ -54,15 +60,40 @@ export class Lane {
       const { cause, since, refusedAt, until, told, tryAt } = this.cooldown
       const at = Math.min(until, tryAt)
       if (at > now) return at
-      this.cooldown = { state: 'half-open', cause, since, refusedAt, single: !told || until > now }
+      this.cooldown = {
+        state: 'half-open',
+        cause,
+        since,
+        refusedAt,
+        admits: !told || until > now ? 'one' : 'one-first',
+      }
     }
-    if (this.isSingle && (this.probing || this.mayProbe?.() === false)) return Number.POSITIVE_INFINITY
+    if (this.cooldown.state === 'half-open') {
+      const { admits } = this.cooldown
+      if (admits === 'one' && (this.probing || this.mayProbe?.() === false)) return Number.POSITIVE_INFINITY
+      if (admits === 'one-first' && this.probing) {
+        const at = this.probedAt + FIRST_TRY_MS
+        if (at > now) return at
+        this.cooldown = { ...this.cooldown, admits: 'any' }
+      }
+    }
     return this.limiter.availableAt(weigh, now)
   }
 
-  /** Whether only one request at a time may try it. */
-  get isSingle(): boolean {
-    return this.cooldown.state === 'half-open' && this.cooldown.single
+  /** Whether the next request is the one that tries it, and the others wait for what comes of it. */
+  get isProbed(): boolean {
+    return this.cooldown.state === 'half-open' && this.cooldown.admits !== 'any'
+  }
+
+  /** Whether the first request is on its way that tries it, so that it may be open to all before its time. */
+  get isTriedFirst(): boolean {
+    return this.probing && this.cooldown.state === 'half-open' && this.cooldown.admits === 'one-first'
+  }
+
+  /** The request that tries it leaves. */
+  probe(now: number): void {
+    this.probing = true
+    this.probedAt = now
   }
 }
 

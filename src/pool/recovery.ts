@@ -15,11 +15,17 @@ export interface RecoveryHost {
   tell(key: PooledKey, news: News): void
 }
 
-/**
- * Ends what was held against keys and quotas, and says so.
- *
- * `elsewhere`: another process has found out, and need not be told.
- */
+/** What has shown that something works again. */
+export interface Sign {
+  /** When the request left that showed it. */
+  readonly sentAt: number
+  /** The call whose request it was; `undefined`: it was no call of this process. */
+  readonly callId?: string
+  /** Whether another process has found out, and need not be told. */
+  readonly elsewhere?: true
+}
+
+/** Ends what was held against keys and quotas, and says so. */
 export class Recovery {
   readonly #keyring: Keyring
   readonly #host: RecoveryHost
@@ -29,8 +35,9 @@ export class Recovery {
     this.#host = host
   }
 
-  /** A quota, or the part of one, is there again; the request that showed it left at `sentAt`. */
-  lane(lane: Lane, key: PooledKey, part: string | null, sentAt: number, elsewhere = false): void {
+  /** A quota, or the part of one, is there again. */
+  lane(lane: Lane, key: PooledKey, part: string | null, sign: Sign): void {
+    const { sentAt, elsewhere } = sign
     const { cooldown } = lane
     if (cooldown.state === 'open') return
     lane.cooldown = OPEN
@@ -39,11 +46,12 @@ export class Recovery {
     lane.probing = false
     this.#keyring.settleQuota(key.quota)
     if (!elsewhere) this.#host.tell(key, { kind: 'open', part: part ?? '', sentAt })
-    this.#recovered(key, cooldown.cause, part, cooldown.since, elsewhere)
+    this.#recovered(key, cooldown.cause, part, cooldown.since, sign)
   }
 
   /** A key that was switched off, or refused as invalid, is in use again. */
-  key(key: PooledKey, sentAt: number, elsewhere = false): void {
+  key(key: PooledKey, sign: Sign): void {
+    const { sentAt, elsewhere } = sign
     const { standing } = key
     if (standing.state !== 'rejected' && standing.state !== 'disabled') return
     key.standing = ENABLED
@@ -51,14 +59,14 @@ export class Recovery {
     this.#keyring.settle(key)
     if (!elsewhere) this.#host.tell(key, { kind: 'enabled', sentAt })
     const cause = standing.state === 'rejected' ? 'invalid-key' : standing.cause
-    this.#recovered(key, cause, null, standing.since, elsewhere)
+    this.#recovered(key, cause, null, standing.since, sign)
   }
 
-  #recovered(key: PooledKey, cause: Cause, part: string | null, since: number, elsewhere: boolean): void {
+  #recovered(key: PooledKey, cause: Cause, part: string | null, since: number, sign: Sign): void {
     const downFor = Math.round(this.#host.now() - since)
     this.#host.emit('key-recovered', () => ({
-      ...{ keyId: key.id, cause, part, downFor },
-      ...(elsewhere ? { elsewhere } : {}),
+      ...{ callId: sign.callId ?? null, keyId: key.id, cause, part, downFor },
+      ...(sign.elsewhere && { elsewhere: true as const }),
     }))
     this.#host.changed()
   }

@@ -181,12 +181,12 @@ export class Scheduler {
         waiter.grant(lease)
         if (++served === most) return served
       } else {
-        const { group, accepts, part } = waiter.demand
-        const wake = this.#keyring.wakeOf(part)
+        const { group, accepts, part, resources } = waiter.demand
+        const wake = this.#keyring.wakeOf(group)
         without.set(group, wake)
         if (this.#dropIfHopeless(waiter, wake)) continue
         // No key for a request that takes any: none for those behind it. Nor for anyone when no group is left.
-        if (!accepts && part === '') return served
+        if (!accepts && part === '' && resources.length === 0) return served
         // They need not even be looked through for those who wait in vain.
         const soonest = this.#queue.nextDeadline ?? 0
         if (without.size >= this.#queue.groups && [...without.values()].every(wake => (wake?.at ?? 0) <= soonest))
@@ -219,10 +219,10 @@ export class Scheduler {
     if (!key) return undefined
     const { quota } = key
     const permit = quota.limiter.tryAcquire(demand.weigh, now)!
-    const probe: Probe = key.standing.state === 'rejected' ? 'key' : quota.isSingle ? 'quota' : 'none'
+    const probe: Probe = key.standing.state === 'rejected' ? 'key' : quota.isProbed ? 'quota' : 'none'
     const lane = quota.part(demand.part)
     const part = lane && {
-      ...{ name: demand.part, lane, isProbe: lane.isSingle },
+      ...{ name: demand.part, lane, isProbe: lane.isProbed },
       permit: lane.limiter.tryAcquire(demand.weigh, now)!,
     }
     const rested = now - (lane ?? quota).takenAt
@@ -233,13 +233,13 @@ export class Scheduler {
     }
     key.inFlight++
     if (probe === 'key') key.probing = true
-    if (probe === 'quota') quota.probing = true
+    if (probe === 'quota') quota.probe(now)
     const triesEndpoint = key.endpoint?.taken() ? key.endpoint : undefined
-    if (part?.isProbe) lane!.probing = true
+    if (part?.isProbe) lane!.probe(now)
     if (triesEndpoint) this.#keyring.settleEndpoint(triesEndpoint)
     this.#settle(key)
     this.#host.taken(key)
-    return new Lease(key, permit, probe, part, now, rested, lease => this.#giveBack(lease, triesEndpoint))
+    return new Lease(key, demand, permit, probe, part, now, rested, lease => this.#giveBack(lease, triesEndpoint))
   }
 
   #giveBack({ key, probe, part }: Lease, triedEndpoint: Endpoint | undefined): void {

@@ -76,7 +76,7 @@ function conditionOfLane(lane: Lane, moment: Moment, weigh: Weigh): Pick<KeySnap
         return { state: 'cooling', cause: cooldown.cause, until: dateAt(moment, cooldown.until) }
       break
     case 'half-open':
-      if (cooldown.single && lane.probing) return { state: 'probing', cause: cooldown.cause, until: null }
+      if (lane.isProbed && lane.probing) return { state: 'probing', cause: cooldown.cause, until: null }
       break
     case 'open':
       break

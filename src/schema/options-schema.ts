@@ -143,6 +143,7 @@ const retry = v.lazy((value): v.GenericSchema => {
           v.check(each => Number.isFinite(each) && each >= 1, 'a number from 1'),
         ),
       ),
+      budget: v.optional(v.lazy((each): v.GenericSchema => (each === false ? v.literal(false) : wholeNumber))),
       shouldRetry: v.optional(functionOf('a function')),
     },
     'a number of retries, options, or false',
@@ -245,8 +246,12 @@ export const optionsSchema = object(
         (value): v.GenericSchema =>
           typeof value === 'object' && value !== null
             ? object(
-                { attempt: v.optional(positiveDuration), total: v.optional(positiveDuration) },
-                `${DURATION}, or { attempt, total }`,
+                {
+                  attempt: v.optional(positiveDuration),
+                  total: v.optional(positiveDuration),
+                  body: v.optional(positiveDuration),
+                },
+                `${DURATION}, or { attempt, total, body }`,
               )
             : positiveDuration,
       ),

@@ -81,6 +81,7 @@ export const provider = v.lazy((value): v.GenericSchema => {
       headers: v.optional(v.record(header, v.string('a value'), 'header fields with their values')),
       scope: v.optional(limitedBy),
       limitScope: v.optional(reach),
+      resource: v.optional(limitedBy),
       signals: v.optional(v.array(signal, 'signals in an array')),
       errorShape: v.optional(functionOf('a function')),
       credentialParameters: v.optional(v.array(name('a name'), 'names in an array')),

@@ -66,8 +66,13 @@ export function classify(
     }
     case 'invalid-key':
       return { kind: 'invalid-key', response }
-    case 'overload':
-      return { kind: 'trouble', cause: 'overload', wait: readTiming(reply, signal, meaning, serverNow), response }
+    case 'overload': {
+      const wait = readTiming(reply, signal, meaning, serverNow)
+      if (signal?.scope === 'resource') {
+        return { kind: 'refused', cause: 'overload', scope: 'resource', wait, ofTokens: false, response }
+      }
+      return { kind: 'trouble', cause: 'overload', wait, response }
+    }
     case 'answer':
       return isTrouble(status) && !signal
         ? { kind: 'trouble', cause: undefined, wait: readTiming(reply, signal, meaning, serverNow), response }

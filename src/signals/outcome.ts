@@ -1,13 +1,16 @@
 import type { Scope } from './provider.js'
 
+/** Why something is refused that will be there again. */
+export type RefusalCause = 'rate-limit' | 'quota' | 'overload'
+
 /** What an attempt came to. */
 export type Outcome =
   /** For the caller: a success, or an error that is the request's own. */
   | { readonly kind: 'answer'; readonly response: Response }
-  /** The key, or its quota, is used up for now. */
+  /** The key, or its quota, is used up for now; or a resource is overloaded, whatever the key. */
   | {
       readonly kind: 'refused'
-      readonly cause: 'rate-limit' | 'quota'
+      readonly cause: RefusalCause
       readonly scope: Scope
       /** In milliseconds; `undefined`: the server doesn't say. */
       readonly wait: number | undefined

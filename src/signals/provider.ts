@@ -89,6 +89,8 @@ export interface Provider {
   readonly headers?: Readonly<Record<string, string>> | undefined
   /** What requests share a limit, unless `scope` says it. @default 'key' */
   readonly scope?: LimitedBy | undefined
+  /** What a refusal of scope `'resource'` closes, whatever the key. @default what requests share a limit by: see `scope` */
+  readonly resource?: LimitedBy | undefined
   /** How far a refusal reaches where its signal doesn't say. @default 'key' */
   readonly limitScope?: Scope | undefined
   readonly signals?: readonly Signal[] | undefined

@@ -719,7 +719,7 @@ const aborts: Case[] = [
       name: `aborted while waiting, with ${name}`,
       run(fetch, { origin }) {
         const controller = new AbortController()
-        setTimeout(() => controller.abort(...reason), 30)
+        setTimeout(() => controller.abort(...reason), 250)
         return fetch(`${origin}/silent`, { signal: controller.signal })
       },
       serve: slow,
@@ -728,7 +728,7 @@ const aborts: Case[] = [
       name: `aborted while a POST waits, with ${name}`,
       run(fetch, { origin }) {
         const controller = new AbortController()
-        setTimeout(() => controller.abort(...reason), 30)
+        setTimeout(() => controller.abort(...reason), 250)
         return fetch(`${origin}/silent`, { method: 'POST', body: 'x', signal: controller.signal })
       },
       serve: slow,

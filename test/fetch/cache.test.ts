@@ -35,8 +35,12 @@ describe('the cache', () => {
     expect(await hit.text()).toBe('answer 1')
     expect(hit.clone.length).toBe(0)
     expect(server.received).toHaveLength(1)
-    expect(events.of('cache-hit')).toEqual([{ method: 'GET', url: `${server.url}/x`, age: 0, how: 'fresh' }])
-    expect(events.of('cache-missed')).toEqual([{ method: 'GET', url: `${server.url}/x`, why: 'absent' }])
+    expect(events.of('cache-hit')).toEqual([
+      { callId: expect.any(String), method: 'GET', url: `${server.url}/x`, age: 0, how: 'fresh' },
+    ])
+    expect(events.of('cache-missed')).toEqual([
+      { callId: expect.any(String), method: 'GET', url: `${server.url}/x`, why: 'absent' },
+    ])
     expect(events.of('request-finished').map(({ fromCache }) => fromCache)).toEqual([false, true])
     expect(fetch.pool.stats().cache).toMatchObject({ hits: 1, misses: 1 })
   })

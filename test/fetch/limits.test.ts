@@ -187,7 +187,15 @@ describe('limits', () => {
     const pooled = wrapFetch(fetch, { ...BASE, limits: { requests: 40, per: '1h' } })
     const events = recordEvents(pooled)
     for (let index = 0; index < 40; index++) await run([pooled(URL_)])
-    const common = { keyId: 'key-1', part: null, unit: 'requests', limit: 40, per: 3_600_000, dryAt: null }
+    const common = {
+      callId: expect.any(String),
+      keyId: 'key-1',
+      part: null,
+      unit: 'requests',
+      limit: 40,
+      per: 3_600_000,
+      dryAt: null,
+    }
     expect(events.of('key-near-exhaustion')).toEqual([
       { ...common, remaining: 8, threshold: 0.2 },
       { ...common, remaining: 2, threshold: 0.05 },

@@ -203,3 +203,58 @@ describe('timeout', () => {
     expect(await (await fetch(server.url)).text()).toBe('first last')
   })
 })
+
+describe('the retry budget', () => {
+  const down = () => ({ status: 503, body: 'down' })
+  const callAll = (fetch: typeof globalThis.fetch, url: string, calls: number) =>
+    Promise.all(Array.from({ length: calls }, async (_, index) => (await fetch(`${url}/${index}`)).status))
+
+  it('bounds what a pool sends to a service that is down', async () => {
+    const server = await loopback(down)
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: ['a', 'b'], retry: QUICK, cache: false })
+    const statuses = await callAll(fetch, server.url, 100)
+    expect(new Set(statuses)).toEqual(new Set([503]))
+    // Fifty, and those few that time gives back.
+    expect(server.received.length).toBeLessThan(100 + 50 + 15)
+    expect(server.received.length).toBeGreaterThanOrEqual(150)
+    const { retries, retriesOverBudget } = fetch.pool.stats()
+    expect(retries + 100).toBe(server.received.length)
+    expect(retriesOverBudget).toBe(100)
+  })
+
+  it('is filled again by calls that succeed', async () => {
+    let isDown = true
+    const server = await loopback(({ url }) => (isDown || url === '/flaky' ? { status: 503 } : { body: 'fine' }))
+    const retry = { ...QUICK, retries: 1, budget: 1 }
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: ['a'], retry, cache: false })
+    await callAll(fetch, server.url, 2)
+    isDown = false
+    const before = fetch.pool.stats().retries
+    await callAll(fetch, server.url, 6)
+    await fetch(`${server.url}/flaky`)
+    expect(fetch.pool.stats().retries).toBe(before + 1)
+  })
+
+  it('can be left away', async () => {
+    const server = await loopback(down)
+    const retry = { ...QUICK, budget: false as const }
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, keys: ['a'], retry, cache: false })
+    await callAll(fetch, server.url, 100)
+    expect(server.received).toHaveLength(300)
+  })
+
+  it('is no matter of going on with another key', async () => {
+    const server = await loopback(({ headers }) =>
+      headers.authorization === 'Bearer good' ? { body: 'fine' } : { status: 429 },
+    )
+    const retry = { ...QUICK, budget: 0 }
+    const options = { keys: ['a', 'b', 'good'], strategy: 'fill-first', retry, cache: false } as const
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, ...options })
+    expect((await fetch(server.url)).status).toBe(200)
+  })
+
+  it.each([-1, 1.5, 'many'])('is no %s', budget => {
+    const options = { origins: 'https://a.example', keys: ['a'], retry: { budget: budget as never } }
+    expect(() => wrapFetch(globalThis.fetch, options)).toThrow(/retry\.budget/)
+  })
+})

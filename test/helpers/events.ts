@@ -12,6 +12,7 @@ export const EVENT_NAMES = [
   'pool-exhausted',
   'request-retried',
   'request-finished',
+  'tokens-settled',
   'cache-hit',
   'cache-missed',
   'sharing-degraded',

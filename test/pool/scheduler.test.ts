@@ -47,10 +47,12 @@ describe('the line', () => {
       const options = { origins: 'https://a.example', keys: ['a', 'b', 'c'], limits }
       const engine = createPool(resolveOptions(options), clock)
       const demand: Demand = {
+        callId: 'call',
         weigh: () => 1,
         weight: 1,
         group: '',
         part: '',
+        resources: [],
         accepts: undefined,
         prefers: undefined,
         avoids: undefined,

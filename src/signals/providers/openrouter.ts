@@ -6,12 +6,13 @@ export const openrouter: Provider = {
   origins: 'https://openrouter.ai',
   // All free models draw on one allowance of their own; a key's other limits are the account's.
   scope: ({ body }) => (/"model"\s*:\s*"[^"]{1,200}:free"/.test(body?.slice(0, 65_536) ?? '') ? 'free models' : ''),
+  resource: 'model',
   limitScope: 'account',
   signals: [
     { status: 429, code: 'openrouter_free_tier_daily', means: 'quota', scope: 'model' },
     { status: 429, text: /free-models-per-day/, means: 'quota', scope: 'model' },
-    // The provider behind it is limited, not the key.
-    { status: 429, text: /rate-limited upstream/i, means: 'overload' },
+    // The provider behind the model is limited, and no key.
+    { status: 429, text: /rate-limited upstream/i, means: 'overload', scope: 'resource' },
     // An error after it has begun to answer with 200, also in the first event of a stream.
     { status: 200, code: /^(?:429|5\d\d)$/, means: 'overload' },
     {
