@@ -8,8 +8,8 @@ import { factsOf, withFacts } from './response-facts.js'
  * a 401 where every key is bad, which no retry mends.
  */
 export function exhaustedResponse(error: KeyPoolExhaustedError, now: number, shape?: ErrorShape): Response {
-  const headers = new Headers({ 'content-type': 'application/json' })
   const bad = error.causes.length > 0 && error.causes.every(({ cause }) => cause === 'invalid-key')
+  const headers = new Headers({ 'content-type': shape ? 'application/json' : 'application/problem+json' })
   // Some SDKs ask this before they retry by themselves: here it was waited for as long as the program allows.
   headers.set('x-should-retry', 'false')
   if (error.retryAt) {
@@ -19,14 +19,21 @@ export function exhaustedResponse(error: KeyPoolExhaustedError, now: number, sha
   }
   const status = bad ? 401 : 429
   const type = bad ? 'authentication_error' : 'rate_limit_error'
-  const body = shape?.({ message: error.message, status, type }) ?? {
-    error: { message: error.message, type, code: error.code, param: null },
+  const statusText = bad ? 'Unauthorized' : 'Too Many Requests'
+  const body = shape ? shape({ message: error.message, status, type }) : problemOf(error, status, statusText, type)
+  return new Response(JSON.stringify(body), { status, statusText, headers })
+}
+
+/**
+ * Problem details (RFC 9457), for a service whose errors' form is not known. Most clients read the message of an error from
+ * `detail`, `message` or `error.message`: it is in each of them.
+ */
+function problemOf(error: KeyPoolExhaustedError, status: number, title: string, type: string): object {
+  const { message, code, retryAt, causes } = error
+  return {
+    ...{ type: 'about:blank', title, status, detail: message, code, retryAt, causes, message },
+    error: { message, type, code, param: null },
   }
-  return new Response(JSON.stringify(body), {
-    status,
-    statusText: bad ? 'Unauthorized' : 'Too Many Requests',
-    headers,
-  })
 }
 
 /**

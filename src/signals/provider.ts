@@ -94,7 +94,7 @@ export interface Provider {
   /** How far a refusal reaches where its signal doesn't say. @default 'key' */
   readonly limitScope?: Scope | undefined
   readonly signals?: readonly Signal[] | undefined
-  /** The body of the pool's own 429 and 401. @default OpenAI's, which many SDKs read */
+  /** The body of the pool's own 429 and 401. @default problem details (RFC 9457), with the members that most clients read */
   readonly errorShape?: ErrorShape | undefined
   /** Query parameters that carry credentials of a caller's own; headers that do are known. */
   readonly credentialParameters?: readonly string[] | undefined

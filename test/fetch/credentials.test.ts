@@ -62,7 +62,15 @@ describe('the last word, with `onExhausted: respond`', () => {
   })
 
   it.each<[ProviderName | undefined, unknown]>([
-    [undefined, { error: { type: 'rate_limit_error', code: 'ERR_POOL_EXHAUSTED', message: expect.any(String) } }],
+    [
+      undefined,
+      {
+        ...{ type: 'about:blank', title: 'Too Many Requests', status: 429, detail: expect.stringMatching(/No key/) },
+        ...{ code: 'ERR_POOL_EXHAUSTED', message: expect.stringMatching(/No key/), retryAt: expect.any(String) },
+        causes: [{ keyId: 'key-1', cause: 'rate-limit', until: expect.any(String) }],
+        error: { type: 'rate_limit_error', code: 'ERR_POOL_EXHAUSTED', message: expect.stringMatching(/No key/) },
+      },
+    ],
     ['openai', { error: { type: 'rate_limit_error', code: 'ERR_POOL_EXHAUSTED', message: expect.any(String) } }],
     [
       'anthropic',
@@ -73,7 +81,9 @@ describe('the last word, with `onExhausted: respond`', () => {
     const options = { provider, origins: ORIGIN, keys: ['a'], maxWait: 0, onExhausted: 'respond' } as const
     const fetch = wrapFetch(refusing(429), options)
     await fetch(ORIGIN)
-    expect(await (await fetch(ORIGIN)).json()).toMatchObject(expected as object)
+    const response = await fetch(ORIGIN)
+    expect(await response.json()).toMatchObject(expected as object)
+    expect(response.headers.get('content-type')).toBe(provider ? 'application/json' : 'application/problem+json')
   })
 })
 

@@ -127,3 +127,28 @@ describe('without a provider', () => {
     expect(read(negative, undefined).kind).toBe('answer')
   })
 })
+
+describe("the pool's own refusal", () => {
+  /** The names of a value's members, however deep, with the way to them. */
+  function membersOf(value: unknown, way = ''): string[] {
+    if (typeof value !== 'object' || value === null) return []
+    return Object.entries(value).flatMap(([name, member]) => {
+      const here = Array.isArray(value) ? `${way}[]` : `${way}.${name}`
+      return [here, ...membersOf(member, here)]
+    })
+  }
+  const known = fixtures.filter(({ id }) => id in providers)
+
+  it.each(known.map(each => [each.id, each] as const))(
+    'has nothing in it that errors of %s do not have, and the message where they have it',
+    (id, { signals }) => {
+      const body = providers[id]!.errorShape!({ message: 'no key is left', status: 429, type: 'rate_limit_error' })
+      const theirs = new Set(signals.flatMap(signal => membersOf(signal.body)))
+      const own = membersOf(body)
+      expect(own.length).toBeGreaterThan(0)
+      for (const member of own) expect(theirs).toContain(member)
+      // Slack's have codes only.
+      if (id !== 'slack') expect(JSON.stringify(body)).toContain('no key is left')
+    },
+  )
+})

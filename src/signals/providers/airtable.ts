@@ -3,6 +3,9 @@ import type { Provider } from '../provider.js'
 /** https://support.airtable.com/docs/managing-api-call-limits-in-airtable */
 export const airtable: Provider = {
   name: 'Airtable',
+  errorShape: ({ message, status }) => ({
+    errors: [{ error: status === 401 ? 'AUTHENTICATION_REQUIRED' : 'RATE_LIMIT_REACHED', message }],
+  }),
   origins: 'https://api.airtable.com',
   // Counted for each base, which is the first part of the path.
   scope: ({ url }) => new URL(url).pathname.split('/')[2] ?? '',

@@ -1,8 +1,10 @@
+import { numberedError } from '../error-shapes.js'
 import type { Provider } from '../provider.js'
 
 /** https://docs.alchemy.com/reference/error-reference */
 export const alchemy: Provider = {
   name: 'Alchemy',
+  errorShape: numberedError,
   origins: [
     'https://eth-mainnet.g.alchemy.com',
     'https://eth-sepolia.g.alchemy.com',

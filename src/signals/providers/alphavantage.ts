@@ -3,6 +3,7 @@ import type { Provider } from '../provider.js'
 /** https://www.alphavantage.co/support/ */
 export const alphavantage: Provider = {
   name: 'Alpha Vantage',
+  errorShape: ({ message }) => ({ Information: message }),
   origins: 'https://www.alphavantage.co',
   auth: { query: 'apikey' },
   signals: [

@@ -3,6 +3,7 @@ import type { Provider } from '../provider.js'
 /** https://developer.atlassian.com/cloud/jira/platform/rate-limiting */
 export const atlassianJira: Provider = {
   name: 'Jira',
+  errorShape: ({ message }) => ({ errorMessages: [message], errors: {} }),
   auth: { header: 'authorization', format: 'Basic {key}' },
   scope: 'route',
   signals: [

@@ -1,3 +1,4 @@
+import { messageAtTop } from '../error-shapes.js'
 import type { Provider } from '../provider.js'
 
 const THROTTLING =
@@ -10,6 +11,7 @@ const SIGNATURE =
 /** https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html */
 export const aws: Provider = {
   name: 'AWS',
+  errorShape: messageAtTop,
   auth: { header: 'authorization', format: 'Bearer {key}' },
   scope: 'route',
   limitScope: 'model',

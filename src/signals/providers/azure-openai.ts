@@ -3,6 +3,7 @@ import type { Provider } from '../provider.js'
 /** https://learn.microsoft.com/azure/ai-services/openai/how-to/quota */
 export const azureOpenai: Provider = {
   name: 'Azure OpenAI',
+  errorShape: ({ message, status }) => ({ error: { code: String(status), message } }),
   auth: { header: 'api-key' },
   scope: 'model',
   limitScope: 'model',

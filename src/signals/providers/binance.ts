@@ -3,6 +3,7 @@ import type { Provider } from '../provider.js'
 /** https://github.com/binance/binance-spot-api-docs rest-api.md (LIMITS) and errors.md */
 export const binance: Provider = {
   name: 'Binance',
+  errorShape: ({ message, status }) => ({ code: status === 401 ? -2015 : -1003, msg: message }),
   origins: 'https://api.binance.com',
   auth: { header: 'x-mbx-apikey' },
   signals: [

@@ -3,6 +3,7 @@ import type { Provider } from '../provider.js'
 /** https://api-dashboard.search.brave.com/documentation/guides/rate-limiting */
 export const brave: Provider = {
   name: 'Brave Search',
+  errorShape: ({ message, status }) => ({ type: 'ErrorResponse', error: { status, detail: message } }),
   origins: 'https://api.search.brave.com',
   auth: { header: 'x-subscription-token' },
   signals: [

@@ -3,6 +3,12 @@ import type { Provider } from '../provider.js'
 /** https://developers.cloudflare.com/fundamentals/api/reference/limits */
 export const cloudflare: Provider = {
   name: 'Cloudflare',
+  errorShape: ({ message, status }) => ({
+    success: false,
+    errors: [{ code: status === 401 ? 10000 : 971, message }],
+    messages: [],
+    result: null,
+  }),
   origins: 'https://api.cloudflare.com',
   // All tokens of a user share one limit, and all are blocked for five minutes.
   limitScope: 'account',

@@ -1,8 +1,10 @@
+import { messageAtTop } from '../error-shapes.js'
 import type { Provider } from '../provider.js'
 
 /** https://docs.cohere.com/reference/errors and …/docs/rate-limits */
 export const cohere: Provider = {
   name: 'Cohere',
+  errorShape: messageAtTop,
   origins: 'https://api.cohere.com',
   scope: 'route',
   limitScope: 'model',

@@ -3,6 +3,7 @@ import type { Provider } from '../provider.js'
 /** https://docs.coingecko.com/docs/errors-and-rate-limits */
 export const coingecko: Provider = {
   name: 'CoinGecko',
+  errorShape: ({ message, status }) => ({ status: { error_code: status, error_message: message } }),
   origins: 'https://api.coingecko.com',
   auth: { header: 'x-cg-demo-api-key' },
   signals: [

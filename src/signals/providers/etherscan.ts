@@ -3,6 +3,7 @@ import type { Provider } from '../provider.js'
 /** https://docs.etherscan.io/resources/common-error-messages */
 export const etherscan: Provider = {
   name: 'Etherscan',
+  errorShape: ({ message }) => ({ status: '0', message: 'NOTOK', result: message }),
   origins: 'https://api.etherscan.io',
   auth: { query: 'apikey' },
   signals: [

@@ -1,3 +1,4 @@
+import { googleError } from '../error-shapes.js'
 import type { Provider } from '../provider.js'
 
 /** https://ai.google.dev/gemini-api/docs/rate-limits and …/troubleshooting */
@@ -8,9 +9,7 @@ export const gemini: Provider = {
   scope: 'model',
   limitScope: 'model',
   credentialParameters: ['key'],
-  errorShape: ({ message, status }) => ({
-    error: { code: status, message, status: status === 429 ? 'RESOURCE_EXHAUSTED' : 'UNAUTHENTICATED' },
-  }),
+  errorShape: googleError,
   signals: [
     // No allowance at all for this model: the delay beside it is not true.
     { status: 429, text: /limit: 0\b/, means: 'quota', hints: false },

@@ -1,8 +1,10 @@
+import { messageAtTop } from '../error-shapes.js'
 import type { Provider } from '../provider.js'
 
 /** https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api */
 export const github: Provider = {
   name: 'GitHub',
+  errorShape: messageAtTop,
   origins: 'https://api.github.com',
   signals: [
     { status: [403, 429], text: /secondary rate limit/i, means: 'rate-limit', wait: '60s' },

@@ -1,8 +1,10 @@
+import { messageAtTop } from '../error-shapes.js'
 import type { Provider } from '../provider.js'
 
 /** https://docs.gitlab.com/administration/settings/user_and_ip_rate_limits */
 export const gitlab: Provider = {
   name: 'GitLab',
+  errorShape: messageAtTop,
   origins: 'https://gitlab.com',
   auth: { header: 'private-token' },
   signals: [

@@ -3,6 +3,11 @@ import type { Provider } from '../provider.js'
 /** https://developers.google.com/maps/documentation/geocoding/requests-geocoding#StatusCodes */
 export const googleMaps: Provider = {
   name: 'Google Maps',
+  errorShape: ({ message, status }) => ({
+    error_message: message,
+    results: [],
+    status: status === 401 ? 'REQUEST_DENIED' : 'OVER_QUERY_LIMIT',
+  }),
   origins: 'https://maps.googleapis.com',
   auth: { query: 'key' },
   signals: [

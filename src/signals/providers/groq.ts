@@ -1,8 +1,10 @@
+import { openAiError } from '../error-shapes.js'
 import type { Provider } from '../provider.js'
 
 /** https://console.groq.com/docs/rate-limits and …/errors */
 export const groq: Provider = {
   name: 'Groq',
+  errorShape: openAiError,
   origins: 'https://api.groq.com',
   scope: 'model',
   limitScope: 'model',

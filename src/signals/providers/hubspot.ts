@@ -3,6 +3,11 @@ import type { Provider } from '../provider.js'
 /** https://developers.hubspot.com/docs/api/usage-details */
 export const hubspot: Provider = {
   name: 'HubSpot',
+  errorShape: ({ message, status }) => ({
+    status: 'error',
+    message,
+    errorType: status === 401 ? 'INVALID_AUTHENTICATION' : 'RATE_LIMIT',
+  }),
   origins: 'https://api.hubapi.com',
   signals: [
     { status: 429, code: 'DAILY', means: 'quota', scope: 'account' },

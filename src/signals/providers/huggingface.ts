@@ -3,6 +3,7 @@ import type { Provider } from '../provider.js'
 /** https://huggingface.co/docs/hub/rate-limits */
 export const huggingface: Provider = {
   name: 'Hugging Face',
+  errorShape: ({ message }) => ({ error: message }),
   origins: ['https://huggingface.co', 'https://router.huggingface.co'],
   signals: [
     { status: 402, means: 'quota', scope: 'account', wait: { next: 'month' } },

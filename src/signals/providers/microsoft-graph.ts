@@ -3,6 +3,9 @@ import type { Provider } from '../provider.js'
 /** https://learn.microsoft.com/graph/throttling */
 export const microsoftGraph: Provider = {
   name: 'Microsoft Graph',
+  errorShape: ({ message, status }) => ({
+    error: { code: status === 401 ? 'InvalidAuthenticationToken' : 'TooManyRequests', message },
+  }),
   origins: 'https://graph.microsoft.com',
   signals: [
     // Whatever the code says (accessDenied, UnknownError), 429 is a throttle here.

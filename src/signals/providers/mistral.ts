@@ -3,6 +3,14 @@ import type { Provider } from '../provider.js'
 /** https://docs.mistral.ai/deployment/laplateforme/tier */
 export const mistral: Provider = {
   name: 'Mistral',
+  errorShape: ({ message, type, status }) => ({
+    object: 'error',
+    message,
+    type,
+    param: null,
+    code: null,
+    raw_status_code: status,
+  }),
   origins: 'https://api.mistral.ai',
   signals: [
     { status: 429, text: /capacity exceeded/i, means: 'overload' },

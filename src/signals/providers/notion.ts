@@ -3,6 +3,12 @@ import type { Provider } from '../provider.js'
 /** https://developers.notion.com/reference/request-limits and …/status-codes */
 export const notion: Provider = {
   name: 'Notion',
+  errorShape: ({ message, status }) => ({
+    object: 'error',
+    status,
+    code: status === 401 ? 'unauthorized' : 'rate_limited',
+    message,
+  }),
   origins: 'https://api.notion.com',
   headers: { 'notion-version': '2022-06-28' },
   signals: [

@@ -1,8 +1,10 @@
+import { openAiError } from '../error-shapes.js'
 import type { Provider } from '../provider.js'
 
 /** https://platform.openai.com/docs/guides/rate-limits and …/error-codes */
 export const openai: Provider = {
   name: 'OpenAI',
+  errorShape: openAiError,
   origins: 'https://api.openai.com',
   scope: 'model',
   limitScope: 'model',

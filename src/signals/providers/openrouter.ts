@@ -1,8 +1,10 @@
+import { numberedError } from '../error-shapes.js'
 import type { Provider } from '../provider.js'
 
 /** https://openrouter.ai/docs/api-reference/limits and …/errors */
 export const openrouter: Provider = {
   name: 'OpenRouter',
+  errorShape: numberedError,
   origins: 'https://openrouter.ai',
   // All free models draw on one allowance of their own; a key's other limits are the account's.
   scope: ({ body }) => (/"model"\s*:\s*"[^"]{1,200}:free"/.test(body?.slice(0, 65_536) ?? '') ? 'free models' : ''),

@@ -1,8 +1,10 @@
+import { messageWith } from '../error-shapes.js'
 import type { Provider } from '../provider.js'
 
 /** https://serper.dev */
 export const serper: Provider = {
   name: 'Serper',
+  errorShape: messageWith('statusCode'),
   origins: 'https://google.serper.dev',
   auth: { header: 'x-api-key' },
   signals: [

@@ -3,6 +3,7 @@ import type { Provider } from '../provider.js'
 /** https://shopify.dev/docs/api/usage/limits */
 export const shopify: Provider = {
   name: 'Shopify',
+  errorShape: ({ message }) => ({ errors: message }),
   auth: { header: 'x-shopify-access-token' },
   signals: [
     { status: 200, text: /"code":\s*"THROTTLED"/, means: 'rate-limit', wait: ({ body }) => untilRestored(body.json) },

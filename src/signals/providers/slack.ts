@@ -3,6 +3,7 @@ import type { Provider } from '../provider.js'
 /** https://docs.slack.dev/apis/web-api/rate-limits */
 export const slack: Provider = {
   name: 'Slack',
+  errorShape: ({ status }) => ({ ok: false, error: status === 401 ? 'invalid_auth' : 'ratelimited' }),
   origins: 'https://slack.com',
   scope: 'route',
   limitScope: 'model',

@@ -3,6 +3,9 @@ import type { Provider } from '../provider.js'
 /** https://docs.stripe.com/rate-limits */
 export const stripe: Provider = {
   name: 'Stripe',
+  errorShape: ({ message, status }) => ({
+    error: { message, ...(status === 401 ? { type: 'invalid_request_error' } : { code: 'rate_limit' }) },
+  }),
   origins: 'https://api.stripe.com',
   limitScope: 'account',
   signals: [

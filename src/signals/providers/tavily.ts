@@ -3,6 +3,7 @@ import type { Provider } from '../provider.js'
 /** https://docs.tavily.com/documentation/rate-limits */
 export const tavily: Provider = {
   name: 'Tavily',
+  errorShape: ({ message }) => ({ detail: { error: message } }),
   origins: 'https://api.tavily.com',
   signals: [
     { status: 429, means: 'rate-limit' },

@@ -3,6 +3,12 @@ import type { Provider } from '../provider.js'
 /** https://docs.x.com/x-api/fundamentals/rate-limits and …/response-codes-and-errors */
 export const xTwitter: Provider = {
   name: 'X',
+  errorShape: ({ message, status }) => ({
+    title: status === 401 ? 'Unauthorized' : 'Too Many Requests',
+    detail: message,
+    type: 'about:blank',
+    status,
+  }),
   origins: ['https://api.x.com', 'https://api.twitter.com'],
   scope: 'route',
   limitScope: 'model',

@@ -1,8 +1,10 @@
+import { googleError } from '../error-shapes.js'
 import type { Provider } from '../provider.js'
 
 /** https://developers.google.com/youtube/v3/docs/errors */
 export const youtube: Provider = {
   name: 'YouTube',
+  errorShape: googleError,
   origins: ['https://www.googleapis.com', 'https://youtube.googleapis.com'],
   auth: { query: 'key' },
   signals: [
