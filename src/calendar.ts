@@ -2,6 +2,17 @@
 export type CalendarPeriod = 'hour' | 'day' | 'week' | 'month'
 export const CALENDAR_PERIODS = ['hour', 'day', 'week', 'month'] as const
 
+const HOUR_MS = 3_600_000
+const DAY_MS = 86_400_000
+
+/** How long a period usually is, in milliseconds. */
+export const USUAL_LENGTH_MS: Readonly<Record<CalendarPeriod, number>> = {
+  hour: HOUR_MS,
+  day: DAY_MS,
+  week: 7 * DAY_MS,
+  month: 30 * DAY_MS,
+}
+
 /** The first moment of the next calendar hour, day, week or month in `timeZone`, in milliseconds since the epoch. */
 export function endOfCalendarWindow(wallNow: number, per: CalendarPeriod, timeZone: string): number {
   if (per === 'hour') {
@@ -25,9 +36,6 @@ export function endOfCalendarWindow(wallNow: number, per: CalendarPeriod, timeZo
   }
   return after
 }
-
-const HOUR_MS = 3_600_000
-const DAY_MS = 86_400_000
 
 /** The local date at a moment, as the milliseconds since the epoch of its midnight in UTC. */
 function localDay(at: number, timeZone: string): number {

@@ -17,7 +17,10 @@ export interface Explanation {
   readonly keyId: string | null
   /** The model, route or resource that it shares limits with; `null`: all that a key may ask. */
   readonly part: string | null
-  /** How long it would wait for a key, in milliseconds; `null`: till a running request ends, or in vain. */
+  /**
+   * How long it would wait for a key, in milliseconds, behind those that stand before it: as far as can be told by the
+   * limits, the cooldowns and how long requests have taken. `null`: nobody knows, or in vain.
+   */
   readonly wait: number | null
   /** How many calls stand before it in line. */
   readonly ahead: number

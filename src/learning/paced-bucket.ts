@@ -55,6 +55,11 @@ export class PacedBucket implements Meter {
     return Math.max(0, Math.floor(this.#level))
   }
 
+  supplyUntil(at: number, now: number): number {
+    this.#refill(now)
+    return this.#level + (at - now) * this.#rate
+  }
+
   #refill(now: number): void {
     if (now <= this.#at) return
     this.#level = Math.min(this.capacity, this.#level + (now - this.#at) * this.#rate)

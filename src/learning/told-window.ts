@@ -138,6 +138,17 @@ export class ToldWindow implements Meter {
     return this.#reset?.latest
   }
 
+  supplyUntil(at: number, now: number): number {
+    if (this.#meaning.honest === 'no') return Number.POSITIVE_INFINITY
+    this.#refill(now)
+    const backs = this.#returns.reduce((sum, each) => sum + (each.at <= at ? each.weight : 0), 0)
+    const left = this.#left + (at - now) * this.#flow + backs
+    const end = this.#reset?.latest
+    if (end === undefined || at < end) return left
+    const windows = this.per === undefined ? 1 : 1 + Math.floor((at - end) / this.per)
+    return left + windows * this.limit
+  }
+
   remaining(now: number): number {
     this.#refill(now)
     return Math.max(0, Math.floor(this.#left))

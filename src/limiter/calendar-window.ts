@@ -1,4 +1,4 @@
-import { type CalendarPeriod, endOfCalendarWindow } from '../calendar.js'
+import { type CalendarPeriod, endOfCalendarWindow, USUAL_LENGTH_MS } from '../calendar.js'
 import { type LimitShape, orMore, type WindowSettings } from './meter.js'
 import type { OpenBook } from './permit-book.js'
 import { WindowMeter } from './window-meter.js'
@@ -75,6 +75,13 @@ export class CalendarWindow extends WindowMeter<CalendarPeriod> {
   remaining(): number {
     this.#refill()
     return Math.max(0, this.book.reservoir) + this.elsewhere
+  }
+
+  supplyUntil(at: number, now: number): number {
+    this.#refill()
+    const left = this.book.reservoir + this.elsewhere
+    const over = at - this.#endIn(now)
+    return over < 0 ? left : left + this.limit * (1 + Math.floor(over / USUAL_LENGTH_MS[this.per]))
   }
 
   override backAt(now: number): number | undefined {

@@ -1,6 +1,9 @@
 import { type LimitShape, orMore, type SharedMeter } from './meter.js'
 import type { OpenBook, PermitBook } from './permit-book.js'
 
+/** How much the last request counts in the average of how long they run. */
+const NEWEST = 0.2
+
 /** No more than `limit` requests at once, each until its response is over. */
 export class Concurrency implements SharedMeter {
   readonly unit = 'concurrency'
@@ -12,6 +15,10 @@ export class Concurrency implements SharedMeter {
   elsewhere = 0
   moreAt = Number.POSITIVE_INFINITY
   readonly #book: PermitBook
+  /** When those that are running began, the oldest first. */
+  readonly #began: number[] = []
+  /** How long they run on average lately, in milliseconds; `undefined`: none has ended yet. */
+  #heldFor: number | undefined
 
   constructor(openBook: OpenBook, limit: number) {
     this.limit = limit
@@ -26,16 +33,34 @@ export class Concurrency implements SharedMeter {
 
   take(weight: number, now: number): void {
     this.#book.admit(weight, now)
+    this.#began.push(now)
   }
 
   confirm(): void {}
 
   undo(weight: number): void {
     this.#book.free(weight)
+    this.#began.pop()
   }
 
-  end(weight: number): void {
+  end(weight: number, heldFor: number): void {
     this.#book.free(weight)
+    this.#began.shift()
+    this.#heldFor = this.#heldFor === undefined ? heldFor : this.#heldFor + (heldFor - this.#heldFor) * NEWEST
+  }
+
+  /** Each place is free again when what runs in it has taken as long as others did. */
+  supplyUntil(at: number, now: number): number {
+    const free = Math.max(0, this.allotted - this.#book.running) + this.elsewhere
+    const { length } = this.#began
+    if (this.#heldFor === undefined) return free
+    const heldFor = Math.max(1, this.#heldFor)
+    let supply = free * (1 + Math.floor((at - now) / heldFor))
+    for (let index = 0; index < length; index++) {
+      const freeAt = Math.max(now + 1, this.#began[index]! + heldFor)
+      if (at >= freeAt) supply += 1 + Math.floor((at - freeAt) / heldFor)
+    }
+    return supply
   }
 
   remaining(): number {

@@ -41,6 +41,9 @@ export type CreateLearner = (changed: (meters: readonly Meter[]) => void) => Lea
 /** How long a request is taken to be on its way when no answer has come: usually, and at most, in milliseconds. */
 const SLACK = { shortest: 3, usual: 250, longest: 500 }
 
+/** How much the last request counts in an average. */
+const NEWEST = 0.2
+
 export interface LimiterHost {
   now(): number
   /** Milliseconds since the epoch, by the system's clock: for calendars. */
@@ -65,6 +68,8 @@ export class Limiter {
   readonly #learner: Learner
   #meters: readonly Meter[]
   #longestSlack = 0
+  /** How long it takes on average until the server has counted a request, in milliseconds. */
+  #lag = 0
   #slack = 0
   // The permits that are not confirmed yet, oldest first.
   #oldest: LimiterPermit | undefined
@@ -117,6 +122,16 @@ export class Limiter {
     return at
   }
 
+  /** How many requests of a weight it will have let pass until then, if so many are asked for: as far as can be told. */
+  supplyUntil(at: number, weigh: Weigh, now: number): number {
+    let supply = Number.POSITIVE_INFINITY
+    for (const meter of this.#meters) {
+      const weight = weightOf(meter, weigh)
+      if (weight > 0) supply = Math.min(supply, meter.supplyUntil(at, now, this.#lag) / weight)
+    }
+    return supply
+  }
+
   /** Whether what is missing may be had of other processes at once. */
   mayAskOthers(now: number): boolean {
     return this.declared.some(({ moreAt }) => moreAt <= now) && this.declared.every(meter => meter.remaining(now) > 0)
@@ -140,7 +155,7 @@ export class Limiter {
     const ticket = this.#learner.take(now)
     const meters = this.#meters
     const weights = meters.map(meter => weightOf(meter, weigh))
-    const permit = new LimiterPermit(this, meters, weights, ticket)
+    const permit = new LimiterPermit(this, meters, weights, ticket, now)
     if (meters.length === 0) {
       permit.linked = false
       return permit
@@ -191,6 +206,7 @@ export class Limiter {
   confirm(permit: LimiterPermit, at: number): void {
     this.#unlink(permit)
     permit.confirmedAt = at
+    this.#lag += (at - permit.takenAt - this.#lag) * NEWEST
     permit.meters.forEach((meter, index) => {
       meter.confirm(permit.weights[index]!, at)
     })
@@ -219,9 +235,10 @@ export class Limiter {
 
   /** @internal */
   end(permit: LimiterPermit): void {
+    const now = this.#host.now()
     this.#learner.ended(permit.ticket)
     permit.meters.forEach((meter, index) => {
-      meter.end(permit.weights[index]!)
+      meter.end(permit.weights[index]!, now - permit.takenAt)
     })
     this.#host.changed()
   }
@@ -269,6 +286,7 @@ class LimiterPermit implements Permit, Departing {
   readonly meters: readonly Meter[]
   readonly weights: readonly number[]
   readonly ticket: Ticket
+  readonly takenAt: number
   readonly #limiter: Limiter
   previous: LimiterPermit | undefined
   next: LimiterPermit | undefined
@@ -278,11 +296,12 @@ class LimiterPermit implements Permit, Departing {
   linked = true
   #over = false
 
-  constructor(limiter: Limiter, meters: readonly Meter[], weights: readonly number[], ticket: Ticket) {
+  constructor(limiter: Limiter, meters: readonly Meter[], weights: readonly number[], ticket: Ticket, takenAt: number) {
     this.#limiter = limiter
     this.meters = meters
     this.weights = weights
     this.ticket = ticket
+    this.takenAt = takenAt
   }
 
   departed(at: number): void {

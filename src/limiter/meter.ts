@@ -34,8 +34,14 @@ export interface Meter {
   settle?(reserved: number, actual: number, at: number, now: number): void
   /** It was never sent. */
   undo(weight: number, now: number): void
-  /** Its response is over. */
-  end(weight: number): void
+  /** Its response is over, so many milliseconds after `take`. */
+  end(weight: number, heldFor: number): void
+  /**
+   * How much it will have let pass from `now` until a moment after that, if that much is asked for: as far as can be told.
+   *
+   * @param lag - how long it takes on average until the server has counted a request, in milliseconds
+   */
+  supplyUntil(at: number, now: number, lag: number): number
   /** When its window ends and all is there again; `undefined` where it has no such moment, or it is not known. */
   endsAt?(now: number): number | undefined
   /** What is left now, in whole units. */

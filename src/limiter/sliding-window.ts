@@ -74,6 +74,19 @@ export class SlidingWindow extends WindowMeter<number> {
     return Math.max(0, this.book.reservoir) + this.elsewhere
   }
 
+  supplyUntil(at: number, now: number, lag: number): number {
+    this.#refill(now)
+    // What is used as soon as it is there comes back a window later.
+    const cycle = this.per + lag
+    const cycles = Math.floor((at - now) / cycle)
+    const rest = at - cycles * cycle
+    let left = this.book.reservoir + this.elsewhere
+    for (let index = this.#first; index < this.#returns.length && this.#returns[index]!.at <= rest; index++) {
+      left += this.#returns[index]!.weight
+    }
+    return cycles * (this.allotted + this.elsewhere) + left
+  }
+
   override backAt(now: number): number | undefined {
     this.#refill(now)
     return this.#returns[this.#first]?.at ?? (this.inUse(now) > 0 ? now + this.per : undefined)

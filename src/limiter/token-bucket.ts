@@ -57,6 +57,11 @@ export class TokenBucket extends WindowMeter<number> {
     return Math.max(0, Math.floor(this.book.reservoir / this.per + this.elsewhere))
   }
 
+  supplyUntil(at: number, now: number): number {
+    this.#refill(now)
+    return (this.book.reservoir + (at - now) * this.#flow) / this.per + this.elsewhere
+  }
+
   get shape(): LimitShape {
     return { kind: 'bucket', unit: this.unit, units: this.capacity, flow: this.limit / this.per, per: undefined }
   }

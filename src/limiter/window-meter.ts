@@ -31,6 +31,7 @@ export abstract class WindowMeter<Per extends number | CalendarPeriod> implement
   abstract confirm(weight: number, at: number): void
   abstract undo(weight: number, now: number): void
   abstract remaining(now: number): number
+  abstract supplyUntil(at: number, now: number, lag: number): number
   abstract readonly shape: LimitShape
 
   allot(units: number, _content: number, now: number): void {

@@ -317,7 +317,10 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
       keyring,
       gates,
       moment,
-      ahead: rank => scheduler.ahead(rank) + (rank === 0 ? 0 : (beyond?.().size ?? 0)),
+      line: rank => ({
+        size: scheduler.ahead(rank) + (rank === 0 ? 0 : (beyond?.().size ?? 0)),
+        demands: scheduler.demandsAhead(rank),
+      }),
     }),
     leased(lease) {
       if (isHeard('key-near-exhaustion')) warnNear(lease)

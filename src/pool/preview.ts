@@ -3,6 +3,7 @@ import { dateAt, type Moment } from '../clock.js'
 import { formatDuration } from '../duration.js'
 import type { Explanation } from '../explanation.js'
 import type { Demand } from './demand.js'
+import { type Line, servedAt } from './forecast.js'
 import type { Gates } from './gates.js'
 import type { Keyring } from './keyring.js'
 import type { PooledKey } from './pooled-key.js'
@@ -14,20 +15,21 @@ export interface PreviewHost {
   readonly keyring: Keyring
   readonly gates: Gates
   moment(): Moment
-  /** How many would stand before a request of this rank. */
-  ahead(rank: 0 | 1 | 2): number
+  /** Who would stand before a request of this rank. */
+  line(rank: 0 | 1 | 2): Line
 }
 
 /** How many keys an explanation lists at most. */
 const LISTED = 100
 
 /** Says which key a request would get, and when, without taking one. */
-export function previews({ keyring, gates, moment, ahead }: PreviewHost) {
+export function previews({ keyring, gates, moment, line }: PreviewHost) {
   return (demand: Demand, cache: CacheForecast): Omit<Explanation, 'method' | 'url'> => {
     const here = moment()
     const at = here.now
     const closure = gates.closure(demand.resources, at)
-    const before = ahead(demand.rank)
+    const ahead = line(demand.rank)
+    const before = ahead.size
     const part = demand.part === '' ? null : demand.part
     const keys = [...keyring.values()].map(key => partOf(key, demand, here))
     const common = { cache, part, ahead: before, keys: keys.slice(0, LISTED) }
@@ -54,26 +56,25 @@ export function previews({ keyring, gates, moment, ahead }: PreviewHost) {
       return { ...common, outcome: 'send', keyId: shared.keyId, wait: 0, why }
     }
     const soonest = soonestOf(keys)
-    const soonestAt = soonest ? at + soonest.date.getTime() - here.wall : Number.POSITIVE_INFINITY
-    const opensAt = Math.max(closure?.until ?? at, next ? at : soonestAt)
     const isHeld = !next && keys.some(({ why }) => why === HELD)
-    const wait = Number.isFinite(opensAt) ? opensAt - at : null
-    if (opensAt > demand.deadline && !isHeld) {
+    const isServedAt = servedAt(keyring, demand, ahead, closure?.until ?? at, here)
+    const wait = Number.isFinite(isServedAt) ? isServedAt - at : null
+    if (isServedAt > demand.deadline && !(isHeld && wait === null)) {
       const why =
         keys.length === 0
           ? 'The pool has no keys.'
           : `No key can serve it within maxWait${wait === null ? '' : `: the first is back in ${formatDuration(wait)}`}.`
       return { ...common, outcome: 'fail', keyId: null, wait, why }
     }
-    const line = before > 0 ? `, behind ${before} ${before === 1 ? 'other' : 'others'}` : ''
-    const until = wait === null ? 'till a running request ends' : `at least ${formatDuration(wait)}`
+    const behind = before > 0 ? `, behind ${before} ${before === 1 ? 'other' : 'others'}` : ''
+    const until = wait === null ? 'till a running request ends' : `about ${formatDuration(wait)}`
     const keyId = next?.id ?? (isHeld ? null : (soonest?.keyId ?? null))
     return {
       ...common,
       outcome: 'wait',
       keyId,
       wait,
-      why: `It would wait ${until}${line}${closure ? `: refused for the ${closure.scope}` : ''}.`,
+      why: `It would wait ${until}${behind}${closure ? `: refused for the ${closure.scope}` : ''}.`,
     }
   }
 }

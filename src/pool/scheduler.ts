@@ -67,6 +67,11 @@ export class Scheduler {
     return this.#queue.ahead(rank)
   }
 
+  /** What those ask that stand before a request of this rank. */
+  demandsAhead(rank: 0 | 1 | 2): Iterable<Demand> {
+    return this.#queue.demandsAhead(rank)
+  }
+
   get waiting(): number {
     return this.#queue.size
   }

@@ -82,6 +82,14 @@ export class WaitingQueue<Grant> {
     return this.#ranks.reduce((sum, list, index) => sum + (index <= rank ? list.size : 0), 0)
   }
 
+  /** What those ask that stand before a request of this rank. */
+  *demandsAhead(rank: 0 | 1 | 2): Generator<Demand> {
+    for (const [index, list] of this.#ranks.entries()) {
+      if (index > rank) return
+      for (let waiter = list.first as Waiter<Grant> | undefined; waiter; waiter = waiter.after) yield waiter.demand
+    }
+  }
+
   /** Whether a request of this rank would have to stand behind another. */
   isAhead(rank: 0 | 1 | 2): boolean {
     return this.#ranks.some((list, index) => index <= rank && list.size > 0)

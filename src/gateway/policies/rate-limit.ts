@@ -41,7 +41,7 @@ export function rateLimit(
     visit.ended.push(tokens => {
       const at = clock.now()
       meters.forEach((meter, index) => {
-        meter.end(weights[index]!)
+        meter.end(weights[index]!, 0)
         if (meter.unit !== 'tokens' || !tokens) return
         spend(meter, tokens, at)
       })
