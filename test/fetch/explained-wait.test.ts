@@ -13,6 +13,8 @@ interface Case {
   readonly after?: number
   readonly answer?: (key: string, count: number) => Response | undefined
   readonly init?: RequestInit
+  /** Whether the first call is alone for a moment. */
+  readonly firstAlone?: boolean
 }
 
 const CASES: Record<string, Case> = {
@@ -67,11 +69,12 @@ const CASES: Record<string, Case> = {
     before: 8,
   },
   'a cooldown': {
+    firstAlone: true,
     options: { keys: ['a', 'b'], limits: { requests: 5, per: '1s' } },
     before: 30,
     answer: (_, count) =>
       count <= 2
-        ? Response.json({ error: { code: 'insufficient_quota' } }, { status: 429, headers: { 'retry-after': '20' } })
+        ? Response.json({ error: { code: 'insufficient_quota' } }, { status: 402, headers: { 'retry-after': '20' } })
         : undefined,
   },
   'models of their own': {
@@ -98,7 +101,10 @@ describe('the wait that explain() tells', () => {
       ...{ origins: ORIGIN, keys: ['a'], cache: false, retry: false, maxWait: '5m' },
       ...options,
     })
-    const calls = Array.from({ length: before }, (_, index) => fetch(`${ORIGIN}/${index}`, init))
+    const first = fetch(`${ORIGIN}/first`, init)
+    if (each.firstAlone) await vi.advanceTimersByTimeAsync(200)
+    const others = Array.from({ length: before - 1 }, (_, index) => fetch(`${ORIGIN}/${index}`, init))
+    const calls = [first, ...others]
     for (let step = 0; step < 20; step++) await vi.advanceTimersByTimeAsync(after / 20)
     const { outcome, wait, why } = await fetch.explain(`${ORIGIN}/last`, init)
     expect(outcome).toBe('wait')
