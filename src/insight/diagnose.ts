@@ -1,21 +1,10 @@
 import { formatDuration } from '../duration.js'
 import type { KeySnapshot, LimitSnapshot } from '../key-snapshot.js'
 import type { PoolStats } from './counters.js'
-import { type Diagnosis, diagnosisOf, type Finding } from './diagnosis.js'
-import { type HabitsReading, TTLS } from './habits.js'
+import { type Diagnosis, type DiagnosisFacts, diagnosisOf, type Look } from './diagnosis.js'
+import { TTLS } from './habits.js'
 import type { SeriesPoint } from './series.js'
-
-/** All that a diagnosis is made of. */
-export interface DiagnosisFacts {
-  readonly at: Date
-  readonly stats: PoolStats
-  readonly keys: readonly KeySnapshot[]
-  readonly habits: HabitsReading
-  /** Keys that were seen to share a limit. */
-  readonly shared: readonly string[]
-  /** How many refusals as invalid were not believed, as keys that worked were refused one after another. */
-  readonly unbelieved: number
-}
+import { addressLimit, deadEndpoints, limitedResource, requestErrors } from './wide-findings.js'
 
 /** Less of the attempts than this are not worth a word. */
 const NOTABLE = 0.01
@@ -30,15 +19,11 @@ const FEW = 10
 
 /** Why keys are running out, in order of weight, each with evidence in numbers and what to do. */
 export function diagnose(facts: DiagnosisFacts): Diagnosis {
-  const found = [rateLimits, bursts, turnedAway, hammering, caching, trouble, quota, badKeys, sharedLimit].flatMap(
-    look => look(facts) ?? [],
-  )
+  const found = LOOKS.flatMap(look => look(facts) ?? [])
   return diagnosisOf(found, facts.at, facts.stats.attempts)
 }
 
-type Look = (facts: DiagnosisFacts) => Finding | undefined
-
-const rateLimits: Look = ({ stats, keys, shared }) => {
+const rateLimits: Look = ({ stats, keys, shared, incidents }) => {
   const { attempts, refused, peak } = lately(stats)
   const refusals = stats.refusals['rate-limit']
   const share = refused / Math.max(1, attempts)
@@ -56,9 +41,13 @@ const rateLimits: Look = ({ stats, keys, shared }) => {
     callsInBusiestMinute: peak,
     allowedInAMinute: capacity ? Math.floor(capacity.all) : null,
     waitP95: formatDuration(stats.waits.p95),
+    ...(incidents.ofTokens > 0 && { refusedForTokens: incidents.ofTokens }),
+    ...(incidents.withoutWait > 0 && { refusedWithoutSayingForHowLong: incidents.withoutWait }),
     ...(lower && { declared: lower.declared, found: lower.found }),
   }
+  const limitsTokens = keys.some(({ limits }) => limits.some(({ unit }) => unit === 'tokens'))
   const advice = [
+    ...(incidents.ofTokens > 0 && !limitsTokens ? ['declare the limit of tokens that the service documents'] : []),
     ...(lower ? [`declare ${lower.found} instead of ${lower.declared}`] : []),
     ...(!lower && keys.every(({ limits }) => limits.every(({ learnt }) => learnt)) ? [declareAdvice(keys)] : []),
     ...(more > 0 && shared.length === 0
@@ -185,6 +174,7 @@ const trouble: Look = ({ stats }) => {
       troubled,
       share: percent(share),
       overloads: stats.refusals.overload,
+      ...(stats.retriesOverBudget > 0 && { retriesOverBudget: stats.retriesOverBudget }),
       latencyP95: formatDuration(stats.latency.p95),
     },
     advice: 'nothing is wrong with the keys: wait, look at the service’s status page, or send less for a while',
@@ -196,16 +186,21 @@ const quota: Look = ({ stats, keys }) => {
     return (state !== 'ready' && cause === 'quota') || parts.some(part => part.cause === 'quota')
   })
   if (out.length === 0) return undefined
-  const back = out.map(({ until }) => until?.getTime()).filter(at => at !== undefined)
+  const parts = new Set(out.flatMap(key => key.parts.filter(part => part.cause === 'quota').map(({ name }) => name)))
+  const isWhole = out.every(({ state, cause }) => state !== 'ready' && cause === 'quota')
+  const back = out
+    .flatMap(key => [key.until, ...key.parts.map(part => (part.cause === 'quota' ? part.until : null))])
+    .flatMap(until => until?.getTime() ?? [])
   return {
     kind: 'quota',
     weight: out.length / keys.length,
-    summary: out.length === keys.length ? 'The quota of every key is used up.' : 'The quota of some keys is used up.',
+    summary: `The quota of ${out.length === keys.length ? 'every key' : 'some keys'} is used up${isWhole ? '' : ' for some of what they may ask'}.`,
     keyIds: out.map(({ id }) => id),
     evidence: {
       keys: out.length,
       ofKeys: keys.length,
       refusals: stats.refusals.quota,
+      ...(parts.size > 0 && { parts: [...parts].slice(0, 10).join(' ') }),
       firstBack: back.length > 0 ? new Date(Math.min(...back)).toISOString() : null,
     },
     advice:
@@ -311,3 +306,8 @@ function percent(share: number): string {
 function round(value: number): number {
   return Number(value.toFixed(1))
 }
+
+const LOOKS: readonly Look[] = [
+  ...[rateLimits, bursts, turnedAway, hammering, caching, trouble, quota, badKeys, sharedLimit],
+  ...[addressLimit, limitedResource, requestErrors, deadEndpoints],
+]

@@ -1,3 +1,8 @@
+import type { KeySnapshot } from '../key-snapshot.js'
+import type { PoolStats } from './counters.js'
+import type { HabitsReading } from './habits.js'
+import type { IncidentsReading } from './incidents.js'
+
 /** What may be wrong. */
 export type FindingKind =
   /** Limits are exceeded: declared too high, not declared, or too few keys for what is asked. */
@@ -18,6 +23,14 @@ export type FindingKind =
   | 'invalid-keys'
   /** Keys share one limit. */
   | 'shared-limit'
+  /** The address that all keys are used from is limited. */
+  | 'address-limit'
+  /** A model, or another resource, is limited or overloaded, whatever the key. */
+  | 'limited-resource'
+  /** Requests are refused for what they ask. */
+  | 'request-errors'
+  /** A key's own endpoint does not answer. */
+  | 'dead-endpoint'
 
 /** One thing that makes keys run out, with what shows it and what to do. */
 export interface Finding {
@@ -41,6 +54,34 @@ export interface Diagnosis {
   /** All of it for people to read. */
   readonly text: string
 }
+
+/** All that a diagnosis is made of. */
+export interface DiagnosisFacts {
+  readonly at: Date
+  readonly stats: PoolStats
+  readonly keys: readonly KeySnapshot[]
+  readonly habits: HabitsReading
+  /** Keys that were seen to share a limit. */
+  readonly shared: readonly string[]
+  /** How many refusals as invalid were not believed, as keys that worked were refused one after another. */
+  readonly unbelieved: number
+  readonly incidents: IncidentsReading
+  /** Endpoints of keys' own. */
+  readonly endpoints: readonly EndpointReading[]
+}
+
+/** How an endpoint fares. */
+export interface EndpointReading {
+  readonly url: string
+  readonly keyIds: readonly string[]
+  /** How often in a row it has failed. */
+  readonly failures: number
+  /** For how long nothing is sent there, in milliseconds; 0: it is in use. */
+  readonly restsFor: number
+}
+
+/** Looks for one thing that may be wrong. */
+export type Look = (facts: DiagnosisFacts) => Finding | undefined
 
 /** Findings in order, and in words. */
 export function diagnosisOf(found: readonly Finding[], at: Date, attempts: number): Diagnosis {

@@ -148,7 +148,7 @@ const PEEK = { error: { bytes: 16 * 1024, patience: 750 }, success: { bytes: 4 *
  */
 export function schedule(options: ScheduleOptions): (attempt: Attempt) => (exchange: Exchange) => Promise<Settled> {
   const { engine, clock, onExhausted, provider, demandOf, watchBody, patience, urlOf } = options
-  const { scheduler, health, counters, habits, lessons, emit } = engine
+  const { scheduler, health, counters, habits, incidents, lessons, emit } = engine
 
   async function read(response: Response, { call, signal }: Exchange): Promise<Outcome> {
     if (!needsBody(response, provider)) return classify(response, '', provider, clock.wallNow())
@@ -301,6 +301,7 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
         ended({ status: outcome.response.status, cause: causeOf(outcome) })
         switch (outcome.kind) {
           case 'answer':
+            incidents.answered(outcome.response.status)
             counters.passed({ keyId, latency: clock.now() - last.takenAt, bytes: lengthOf(outcome.response) })
             health.succeeded(last, readLimits(outcome.response.headers, provider))
             health.endpointSaw(last.key, 'alive')

@@ -6,7 +6,9 @@ import { type Authoriser, createAuthoriser } from '../http/authorise.js'
 import { publicUrl } from '../http/public-url.js'
 import { Counters, type PoolStats } from '../insight/counters.js'
 import { diagnose } from '../insight/diagnose.js'
+import type { EndpointReading } from '../insight/diagnosis.js'
 import { Habits } from '../insight/habits.js'
+import { Incidents } from '../insight/incidents.js'
 import { logLine } from '../insight/log.js'
 import type { KeySnapshot } from '../key-snapshot.js'
 import { Lessons } from '../learning/lessons.js'
@@ -42,6 +44,7 @@ export interface Engine {
   readonly registry: KeyRegistry
   readonly counters: Counters
   readonly habits: Habits
+  readonly incidents: Incidents
   readonly emit: Emit
   readonly lessons: Lessons
   /** Says which key a request would get, and when, without taking one. */
@@ -128,6 +131,7 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
   const gates = new Gates()
   const blame = new Blame()
   const habits = new Habits()
+  const incidents = new Incidents()
   const keyring = new Keyring({
     ...{ now, moment },
     strategy: settings.strategy,
@@ -150,7 +154,7 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
     tell: (key, news) => membership?.tell(key, news),
   }
   const recovery = new Recovery(keyring, host)
-  const health = new Health(keyring, gates, blame, recovery, { ...host, random: Math.random })
+  const health = new Health(keyring, gates, blame, recovery, { ...host, incidents, random: Math.random })
   const hearsay = new Hearsay(keyring, recovery, host)
   const isParted = settings.scope !== 'key'
   const registry = new KeyRegistry(keyring, health, (limits, quota, known) =>
@@ -228,12 +232,26 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
         habits: habits.read(now(), publicUrlOf),
         shared: [...blame.shared],
         unbelieved: blame.unbelieved,
+        incidents: incidents.read(),
+        endpoints: endpoints(),
       }),
   })
 
   function snapshots(): KeySnapshot[] {
     const here = moment()
     return [...keyring.values()].map(key => snapshotOf(key, here))
+  }
+
+  function endpoints(): EndpointReading[] {
+    const keys = [...keyring.values()]
+    const all = new Set(keys.flatMap(({ endpoint }) => endpoint ?? []))
+    return [...all].map(endpoint => {
+      const own = keys.filter(key => key.endpoint === endpoint)
+      const url = publicUrlOf(own[0]!.baseUrl!.href)
+      return {
+        ...{ url, keyIds: own.map(({ id }) => id), failures: endpoint.failures, restsFor: endpoint.restsFor(now()) },
+      }
+    })
   }
 
   function stats(): PoolStats {
@@ -311,6 +329,7 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
     registry,
     counters,
     habits,
+    incidents,
     emit,
     lessons,
     preview: previews({

@@ -31,6 +31,17 @@ export class Endpoint {
     return this.#isTried ? Number.POSITIVE_INFINITY : now
   }
 
+  /** How often in a row it has failed, lately. */
+  get failures(): number {
+    return this.#failures
+  }
+
+  /** For how long it still rests, in milliseconds: 0 where it is in use, and 1 while one request tries it. */
+  restsFor(now: number): number {
+    if (!this.#isDown) return 0
+    return Math.max(1, this.#restsUntil - now)
+  }
+
   isResting(now: number): boolean {
     return this.availableAt(now) > now
   }

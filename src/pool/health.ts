@@ -1,4 +1,5 @@
 import { dateAt } from '../clock.js'
+import type { Incidents } from '../insight/incidents.js'
 import type { LimitReading } from '../signals/limit-fields.js'
 import type { RefusalCause } from '../signals/outcome.js'
 import type { Scope } from '../signals/provider.js'
@@ -55,6 +56,7 @@ export const COOLDOWN = {
 } as const
 
 export interface HealthHost extends RecoveryHost {
+  readonly incidents: Incidents
   /** From 0 to 1. */
   random(): number
 }
@@ -118,6 +120,7 @@ export class Health {
   /** The server refused the key for now, or all that goes the same way. */
   refused(lease: Lease, refusal: Refusal): void {
     const { key, part } = lease
+    if (refusal.cause === 'rate-limit') this.#host.incidents.refused(refusal)
     if (isOfKey(refusal)) {
       key.lastCause = refusal.cause
       this.#laneRefused(refusal.scope === 'model' ? (part?.lane ?? key.quota) : key.quota, lease, refusal)
@@ -184,6 +187,7 @@ export class Health {
     const now = this.#host.now()
     const { scope, cause } = refusal
     const name = scope === 'resource' ? (lease.resources.at(-1) ?? '') : ''
+    this.#host.incidents.refusedWhateverKey(scope, name, lease.key.id)
     const before = this.#gates.closure(name === '' ? [] : [name], now)
     const told = refusal.wait !== undefined && refusal.wait > 0
     const wait = told ? bounded(refusal.wait!) : this.#gates.guess(name, lease.takenAt, now)

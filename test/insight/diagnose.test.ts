@@ -146,4 +146,92 @@ describe('diagnose()', () => {
       advice: expect.stringContaining('group'),
     })
   })
+
+  const kindsOf = (fetch: ReturnType<typeof pool>) => fetch.pool.diagnose().findings.map(({ kind }) => kind)
+
+  it('finds an address that is limited, and says that more keys change nothing', async () => {
+    const provider = { name: 'one', signals: [{ status: 429, means: 'rate-limit', scope: 'address' }] } as const
+    const fetch = pool(() => new Response(null, { status: 429, headers: { 'retry-after': '3' } }), {
+      ...{ provider, maxWait: 0 },
+    })
+    await use(fetch, 10, 5_000)
+    expect(fetch.pool.diagnose().findings.find(({ kind }) => kind === 'address-limit')).toMatchObject({
+      summary: 'The service limits the address that all keys are used from: other keys do not help.',
+      keyIds: [],
+      advice: expect.stringContaining('more keys change nothing'),
+    })
+    expect(kindsOf(fetch)).not.toContain('shared-limit')
+  })
+
+  it('finds a model that is overloaded at the service, by its name', async () => {
+    const upstream = { error: { code: 429, metadata: { raw: 'a/b is temporarily rate-limited upstream.' } } }
+    const fetch = pool(() => Response.json(upstream, { status: 429, headers: { 'retry-after': '2' } }), {
+      ...{ provider: 'openrouter', maxWait: 0 },
+    })
+    const body = JSON.stringify({ model: 'a/b' })
+    await fetch(ORIGIN, { method: 'POST', body }).catch(() => {})
+    const finding = fetch.pool.diagnose().findings.find(({ kind }) => kind === 'limited-resource')
+    expect(finding).toMatchObject({ keyIds: [], evidence: { refusals: 1, resources: 'a/b' } })
+    expect(finding!.summary).toBe('‘a/b’ is limited or overloaded at the service, whatever the key.')
+  })
+
+  it('finds requests that are refused for what they ask', async () => {
+    const fetch = pool((_, { url }) => new Response('no', { status: url.endsWith('0') ? 422 : 400 }))
+    await use(fetch, 10, 100)
+    expect(fetch.pool.diagnose().findings).toMatchObject([
+      { kind: 'request-errors', weight: 1, evidence: { errors: 10, attempts: 10, byStatus: '400: 9 422: 1' } },
+    ])
+  })
+
+  it('takes what is not there for no mistake', async () => {
+    const fetch = pool(() => new Response('no', { status: 404 }))
+    await use(fetch, 10, 100)
+    expect(kindsOf(fetch)).toEqual([])
+  })
+
+  it('finds an endpoint of a key that does not answer', async () => {
+    const keys = ['a', { value: 'b', baseUrl: 'https://dead.example.com' }]
+    const dead = () => {
+      throw Object.assign(new TypeError('fetch failed'), { cause: { code: 'ECONNREFUSED' } })
+    }
+    const fetch = pool((_, { url }) => (url.startsWith('https://dead') ? dead() : new Response('ok')), { keys })
+    await use(fetch, 10, 100)
+    expect(fetch.pool.diagnose().findings.find(({ kind }) => kind === 'dead-endpoint')).toMatchObject({
+      keyIds: ['key-2'],
+      evidence: { endpoints: 'https://dead.example.com/' },
+    })
+  })
+
+  it('finds the models whose quota is used up', async () => {
+    const fetch = pool(
+      () =>
+        Response.json(
+          { error: { message: 'limit reached', metadata: {} }, code: 'openrouter_free_tier_daily' },
+          { status: 429 },
+        ),
+      { provider: 'openrouter', maxWait: 0 },
+    )
+    await fetch(ORIGIN, { method: 'POST', body: '{"model":"a:free"}' }).catch(() => {})
+    const finding = fetch.pool.diagnose().findings.find(({ kind }) => kind === 'quota')
+    expect(finding).toMatchObject({ evidence: { parts: 'free models' } })
+    expect(finding!.summary).toBe('The quota of every key is used up for some of what they may ask.')
+  })
+
+  it('names limits of tokens that nobody declared, and refusals that don’t say for how long', async () => {
+    const tokens = { error: { type: 'rate_limit_error', message: 'over the limit of 5,000 input tokens per minute' } }
+    const fetch = pool(() => Response.json(tokens, { status: 429 }), { maxWait: 0 })
+    await use(fetch, 3, 1_000)
+    const finding = fetch.pool.diagnose().findings.find(({ kind }) => kind === 'rate-limits')
+    expect(finding!.evidence).toMatchObject({ refusedForTokens: expect.any(Number) })
+    expect(finding!.evidence).toMatchObject({ refusedWithoutSayingForHowLong: expect.any(Number) })
+    expect(finding!.advice).toMatch(/^declare the limit of tokens/)
+  })
+
+  it('says how many retries a service in trouble was spared', async () => {
+    const retry = { retries: 1, minDelay: 1, maxDelay: 1, budget: 0 }
+    const fetch = pool(() => new Response(null, { status: 503 }), { retry })
+    await use(fetch, 5, 100)
+    const finding = fetch.pool.diagnose().findings.find(({ kind }) => kind === 'provider-trouble')
+    expect(finding!.evidence).toMatchObject({ retriesOverBudget: 5 })
+  })
 })
