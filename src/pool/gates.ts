@@ -84,6 +84,12 @@ export class Gates {
       : Math.max(0, closure.until - now)
   }
 
+  /** What was closed until a time that is over, where a request that left then went first, or after that one. */
+  closureTriedBy(name: string, sentAt: number): Closure | undefined {
+    const gate = this.#closed.get(name)
+    return gate?.firstTriedAt !== undefined && sentAt >= gate.firstTriedAt ? gate.closure : undefined
+  }
+
   openAll(): void {
     this.#closed.clear()
   }

@@ -171,15 +171,18 @@ export class Health {
    *
    * @returns the other keys that were refused alike; none: it is the key's own limit
    */
-  #suspect({ key, part, rested }: Lease, until: number | undefined, wait: number): readonly string[] {
+  #suspect({ key, part, rested, takenAt }: Lease, until: number | undefined, ownWait: number): readonly string[] {
     const now = this.#host.now()
     const name = part?.name ?? ''
+    const closure = { cause: 'rate-limit', scope: 'account', since: now, tryAfter: SUSPICION } as const
+    // It went first when the time was over, and has shown that it is not.
+    const before = this.#gates.closureTriedBy(name, takenAt)
     const alike = this.#blame.refused({ quota: key.quota, part: name, rested, until }, now, this.#keyring.size)
-    if (alike.length === 0) return []
-    const keyIds = [...alike, key.id]
-    const closure = { cause: 'rate-limit', scope: 'account', since: now, tryAfter: SUSPICION, keyIds } as const
-    this.#gates.close(name, { ...closure, until: until ?? now + Math.max(wait, SUSPICION * 4) })
-    return alike
+    const others = (before?.keyIds ?? alike).filter(id => id !== key.id)
+    if (others.length === 0) return []
+    const wait = before ? this.#gates.guess(name, takenAt, now) : Math.max(ownWait, SUSPICION * 4)
+    this.#gates.close(name, { ...closure, until: until ?? now + wait, keyIds: [...others, key.id].slice(-MOST_LISTED) })
+    return others
   }
 
   /** No other key helps: nothing goes out till it is over. */
