@@ -56,6 +56,7 @@ export function composeLayers(
     mayTravel: urls.mayTravel,
     withoutKey: cleanUrl,
     safeWithNativeRedirects: authoriser?.safeWithNativeRedirects ?? false,
+    passed: lease => engine.health.succeeded(lease, []),
     async renew(exchange, lease) {
       const { key } = lease
       lease.end()

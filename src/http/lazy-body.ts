@@ -131,7 +131,7 @@ export class LazyBody {
     // The platform has a shorter way than its own stream, which shows nothing of the parts.
     if (this.#source && !this.#silence && this.#state === 'open' && !this.#reader)
       await this.#share(this.#takeFrom(this.#source))
-    while (this.#state === 'open') await this.#readMore()
+    while (this.#state === 'open') await this.#waitForMore()
     this.#release()
     if (this.#state === 'failed') throw this.#failure
     const bytes = this.#queue.length === 1 ? this.#queue[0]! : concat(this.#queue, this.#queuedBytes)
@@ -144,7 +144,7 @@ export class LazyBody {
   async pull(controller: ReadableByteStreamController): Promise<void> {
     this.#isStreamed = true
     if (this.#unlisten.length > 0) this.#controller ??= new WeakRef(controller)
-    while (this.#queue.length === 0 && this.#state === 'open') await this.#readMore()
+    while (this.#queue.length === 0 && this.#state === 'open') await this.#waitForMore()
     const chunk = this.#queue.shift()
     if (chunk) {
       this.#queuedBytes -= chunk.byteLength
@@ -181,6 +181,15 @@ export class LazyBody {
     return most + 1
   }
 
+  /** The same for someone who reads: no longer than the source may be silent. */
+  async #waitForMore(): Promise<void> {
+    const silence = this.#silence
+    if (!silence) return this.#readMore()
+    const cancel = silence.clock.schedule(() => this.#abort(silence.error()), silence.milliseconds)
+    await this.#readMore()
+    cancel()
+  }
+
   #readMore(): Promise<void> {
     return this.#reading?.done ?? this.#share(this.#read())
   }
@@ -195,12 +204,7 @@ export class LazyBody {
       }
     })
     this.#reading = { done, wake }
-    const silence = this.#silence
-    const cancel = silence?.clock.schedule(() => this.#abort(silence.error()), silence.milliseconds)
-    void reading.then(() => {
-      cancel?.()
-      wake()
-    })
+    void reading.then(wake)
     return done
   }
 

@@ -60,6 +60,8 @@ export interface RedirectHost {
   withoutKey(url: string, lease: Pick<Lease, 'secret'>): string
   /** Whether the platform keeps the key off other origins by itself. */
   readonly safeWithNativeRedirects: boolean
+  /** The server has taken the key, and redirects: its answer is told before the lease ends. */
+  passed(lease: Lease): void
   /** A fresh permit of the same key: a redirect that is followed is one more request to the server. */
   renew(exchange: Exchange, lease: Lease): Promise<Lease>
 }
@@ -124,6 +126,7 @@ export function followRedirects(
           if (next.dropBody) for (const name of BODY_HEADERS) headers.delete(name)
           if (next.crossOrigin) for (const name of ORIGIN_HEADERS) headers.delete(name)
           let { url } = next
+          if (lease) host.passed(lease)
           if (lease && host.mayTravel(lease.key, originOf(url), originOf(hop.url))) {
             lease = await host.renew(exchange, lease)
           } else if (lease) {

@@ -123,6 +123,12 @@ function startTrace(
   }
 }
 
+/** A resource that can't be told from others is not closed: what is overloaded then may be anything. */
+function ofNamedResource(outcome: Outcome, lease: Lease): Outcome {
+  if (outcome.kind !== 'refused' || outcome.cause !== 'overload' || lease.resource !== '') return outcome
+  return { kind: 'trouble', cause: 'overload', wait: outcome.wait, response: outcome.response }
+}
+
 /** What an attempt's outcome blames the key or the service for. */
 function causeOf(outcome: Outcome): Cause | null {
   switch (outcome.kind) {
@@ -277,8 +283,9 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
             return { kind: 'answer', response: arrival.response }
           }
           lessons.clock.observe(arrival.response.headers, last.takenAt, clock.now())
-          outcome = await read(arrival.response, exchange)
+          outcome = ofNamedResource(await read(arrival.response, exchange), last)
         } catch (error) {
+          if (lease.left && !exchange.signal?.aborted) last?.failed()
           last?.end()
           ended({ error: isError(error) ? error.name : typeof error })
           if (exchange.signal?.aborted) throw exchange.signal.reason

@@ -138,6 +138,7 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
     expired: key => health.disable(key, 'expired'),
     closed: (resources, at, hasFreshKey) => gates.closed(resources, at, hasFreshKey),
     admit: (resources, at, hasFreshKey) => gates.admit(resources, at, hasFreshKey),
+    goes: (resources, at, admission) => gates.goes(resources, at, admission),
   })
   const scheduler = new Scheduler(keyring, {
     clock,

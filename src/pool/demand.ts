@@ -13,7 +13,9 @@ export interface Demand {
   readonly group: string
   /** The name of what it shares its limits with; `''`: with all that a key may ask. */
   readonly part: string
-  /** What else it belongs to that may be closed whatever the key: its part, and the resource that its provider limits. */
+  /** The name of what a refusal of a resource closes; `''`: it has none, or it can't be told. */
+  readonly resource: string
+  /** What else it belongs to that may be closed whatever the key: its part, and its resource. */
   readonly resources: readonly string[]
   /** Which keys may serve it at all; `undefined`: any. */
   readonly accepts: ((key: PooledKey) => boolean) | undefined

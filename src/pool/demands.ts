@@ -27,8 +27,7 @@ export function demands({ engine, settings, now, urlOf }: DemandsOptions) {
   const limitedBy = settings.provider?.resource
   const resourceOf = limitedBy && partitions(limitedBy)
 
-  function resourcesOf(call: Call, part: string): readonly string[] {
-    const resource = resourceOf?.(call) ?? ''
+  function resourcesOf(part: string, resource: string): readonly string[] {
     if (part === '' && resource === '') return NONE
     return [part, resource].filter((name, index, all) => name !== '' && all.indexOf(name) === index)
   }
@@ -38,13 +37,15 @@ export function demands({ engine, settings, now, urlOf }: DemandsOptions) {
     const weigh = traits.costs().size > 0 ? weigher(call) : ONE
     const weight = weigh === ONE ? 1 : heaviest(weigh)
     const part = partOf(call)
-    const resources = resourcesOf(call, part)
+    const resource = resourceOf ? resourceOf(call) : part
+    const resources = resourcesOf(part, resource)
     return {
       callId: id,
       weigh,
       weight,
       ...acceptor(call, weigh, weight, resources),
       part,
+      resource,
       resources,
       prefers: preferredKeyId,
       avoids: avoidedKeyId,

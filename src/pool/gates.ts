@@ -59,8 +59,10 @@ export class Gates {
     const before = this.#closed.get(name)
     if (before && before.closure.until >= closure.until) return
     if (!before && this.#closed.size >= MOST_GATES) this.#makeRoom(closure.since)
-    const wait = before?.wait ?? closure.tryAfter ?? Number.POSITIVE_INFINITY
     const isOver = !before || before.closure.until <= closure.since
+    const wait = before
+      ? Math.min(Math.max(MAX_DELAY_MS, before.wait), isOver ? 2 * before.wait : before.wait)
+      : (closure.tryAfter ?? Number.POSITIVE_INFINITY)
     this.#closed.set(name, {
       closure: before ? { ...closure, since: before.closure.since } : closure,
       closedAt: closure.since,
@@ -121,8 +123,8 @@ export class Gates {
   }
 
   /**
-   * Whether a request of these names may go: then it is the one that tries, with a key that has not been refused where
-   * `fresh`.
+   * Whether a request of these names may go, with a key that has not been refused where `fresh`. When it goes, `goes` is to be
+   * called: it is the one that tries.
    *
    * @param hasFreshKey - whether a key is ready that has not been refused yet: a suspicion slows a walk over such keys down, and
    *   never stops it
@@ -132,14 +134,20 @@ export class Gates {
     if (!gate) return ANY
     const next = this.#nextTry(gate, now, hasFreshKey)
     if (next.at > now) return closedUntil(next)
+    return next.fresh ? { kind: 'fresh' } : ANY
+  }
+
+  /** A request goes that was admitted. */
+  goes(names: readonly string[], now: number, admission: Admission): void {
+    const gate = this.#gate(names, now)
+    if (!gate) return
     gate.triedAt = now
     if (gate.closure.until <= now) {
       gate.firstTriedAt = now
-      return ANY
+      return
     }
-    if (!next.fresh) gate.wait = Math.min(MAX_DELAY_MS, gate.wait * 2)
+    if (admission.kind !== 'fresh') gate.wait = Math.min(MAX_DELAY_MS, gate.wait * 2)
     gate.tryAt = now + gate.wait
-    return next.fresh ? { kind: 'fresh' } : ANY
   }
 
   #nextTry({ closure, tryAt, triedAt, firstTriedAt }: Gate, now: number, hasFreshKey: () => boolean): Try {

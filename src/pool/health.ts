@@ -189,7 +189,7 @@ export class Health {
   #refusedWhateverKey(lease: Lease, refusal: Refusal): void {
     const now = this.#host.now()
     const { scope, cause } = refusal
-    const name = scope === 'resource' ? (lease.resources.at(-1) ?? '') : ''
+    const name = scope === 'resource' ? lease.resource : ''
     this.#host.incidents.refusedWhateverKey(scope, name, lease.key.id)
     const before = this.#gates.closure(name === '' ? [] : [name], now)
     const told = refusal.wait !== undefined && refusal.wait > 0

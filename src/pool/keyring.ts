@@ -23,6 +23,8 @@ export interface KeyringHost {
   closed(resources: readonly string[], now: number, hasFreshKey: () => boolean): Closed | undefined
   /** Whether a request that belongs to them may go in spite of that. */
   admit(resources: readonly string[], now: number, hasFreshKey: () => boolean): Admission
+  /** A request goes that was admitted. */
+  goes(resources: readonly string[], now: number, admission: Admission): void
 }
 
 /** From when a key may be used for a request: by its quota, and by its endpoint. */
@@ -181,6 +183,7 @@ export class Keyring {
     const asked = admission.kind === 'fresh' ? onlyFresh(demand) : demand
     const avoided = asked.avoids === undefined ? undefined : this.#keys.get(asked.avoids)
     const key = (avoided && this.#find(without(avoided, asked), now)) ?? this.#find(asked, now)
+    if (key) this.#host.goes(demand.resources, now, admission)
     if (!key && demand.part !== '') this.#wakes.set(demand.group, this.#partOpensAt(demand, now))
     return key
   }

@@ -21,7 +21,8 @@ export class Lease {
   readonly key: PooledKey
   /** The call that it was lent for. */
   readonly callId: string
-  /** What else the request belongs to that may be closed whatever the key; the last is what a refusal of a resource closes. */
+  /** See `Demand`. */
+  readonly resource: string
   readonly resources: readonly string[]
   /** The key's value when it was lent: it may be renewed meanwhile. */
   readonly secret: Secret
@@ -35,10 +36,12 @@ export class Lease {
   #over = false
   /** Whether it was sent at all. */
   left = false
+  /** Whether it has come to something: to an answer, whatever that said, or to a failure that was not the caller's doing. */
+  hasOutcome = false
 
   constructor(
     key: PooledKey,
-    { callId, resources }: Pick<Demand, 'callId' | 'resources'>,
+    { callId, resource, resources }: Pick<Demand, 'callId' | 'resource' | 'resources'>,
     permit: Permit,
     probe: Probe,
     part: PartOfLease | undefined,
@@ -48,6 +51,7 @@ export class Lease {
   ) {
     this.key = key
     this.callId = callId
+    this.resource = resource
     this.resources = resources
     this.secret = key.secret
     this.takenAt = takenAt
@@ -85,6 +89,11 @@ export class Lease {
     return (ofPart ? this.part!.permit : this.#permit).refused(told, readings)
   }
 
+  /** No answer has come, and none will. */
+  failed(): void {
+    this.hasOutcome = true
+  }
+
   /** It has taken so many tokens. */
   settle(tokens: number): void {
     this.#permit.settle(tokens)
@@ -109,6 +118,7 @@ export class Lease {
 
   /** The server has counted it. */
   answered(): void {
+    this.hasOutcome = true
     this.#permit.answered()
     this.part?.permit.answered()
   }

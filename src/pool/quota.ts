@@ -95,6 +95,15 @@ export class Lane {
     this.probing = true
     this.probedAt = now
   }
+
+  /** The request that tried it is over. @param hasOutcome - and was not refused for a limit, where it is still half open */
+  probed(hasOutcome: boolean): void {
+    this.probing = false
+    const { cooldown } = this
+    // The service may be in trouble, or out of reach, but it does not refuse: the others need not go one by one.
+    if (hasOutcome && cooldown.state === 'half-open' && cooldown.admits === 'one-first')
+      this.cooldown = { ...cooldown, admits: 'any' }
+  }
 }
 
 const NO_PARTS: ReadonlyMap<string, Lane> = new Map()

@@ -247,7 +247,7 @@ export class Scheduler {
     return new Lease(key, demand, permit, probe, part, now, rested, lease => this.#giveBack(lease, triesEndpoint))
   }
 
-  #giveBack({ key, probe, part }: Lease, triedEndpoint: Endpoint | undefined): void {
+  #giveBack({ key, probe, part, hasOutcome }: Lease, triedEndpoint: Endpoint | undefined): void {
     key.inFlight--
     if (triedEndpoint) {
       triedEndpoint.tried()
@@ -255,9 +255,9 @@ export class Scheduler {
     }
     // A probe that ended without a verdict (an abort, an overload) lets the next one try.
     if (probe === 'key') key.probing = false
-    if (probe === 'quota') key.quota.probing = false
+    if (probe === 'quota') key.quota.probed(hasOutcome)
     if (part) part.lane.inFlight--
-    if (part?.isProbe) part.lane.probing = false
+    if (part?.isProbe) part.lane.probed(hasOutcome)
     this.#settle(key)
     this.serve()
   }

@@ -108,6 +108,67 @@ describe('when the time is over that a server has named', () => {
     await vi.advanceTimersByTimeAsync(22_000)
     expect((await calls).every(({ status }) => status === 200)).toBe(true)
   })
+
+  it.each<[string, () => Response]>([
+    ['an error of the server', () => new Response('no', { status: 500 })],
+    [
+      'a connection that fails',
+      () => {
+        throw Object.assign(new TypeError('fetch failed'), { cause: { code: 'ECONNREFUSED' } })
+      },
+    ],
+    ['a request that is wrong', () => new Response('no', { status: 400 })],
+    [
+      'a redirect to another origin',
+      () => new Response(null, { status: 302, headers: { location: 'https://cdn.example/f' } }),
+    ],
+  ])('%s does not make the others go one by one', async (_, answer) => {
+    const sent: number[] = []
+    let count = 0
+    const network: typeof globalThis.fetch = async input => {
+      if (String(input).startsWith('https://cdn')) return new Response('file')
+      sent.push(Date.now())
+      const isFirst = ++count === 1
+      await new Promise(resolve => setTimeout(resolve, 100))
+      return isFirst ? limited(1) : answer()
+    }
+    const options = { limits: { concurrency: 100 }, cache: false, retry: false } as const
+    const fetch = wrapFetch(network, { origins: ORIGIN, keys: ['a'], ...options })
+    const first = fetch(ORIGIN).catch(() => {})
+    await vi.advanceTimersByTimeAsync(5_000)
+    await first
+    const later = Array.from({ length: 20 }, () => fetch(ORIGIN).catch(() => {}))
+    const from = Date.now()
+    await vi.advanceTimersByTimeAsync(1_000)
+    await Promise.all(later)
+    expect(Math.max(...sent) - from).toBeLessThan(400)
+  })
+
+  it('whoever finds no key is not the one that tries', async () => {
+    const provider = {
+      name: 'one',
+      resource: 'model',
+      signals: [{ status: 429, means: 'overload', scope: 'resource' }],
+    } as const
+    let count = 0
+    const network: typeof globalThis.fetch = async (_, init) => {
+      const { model } = JSON.parse(String(init?.body)) as { model: string }
+      if (model === 'a' && ++count === 1) return limited(1)
+      await new Promise(resolve => setTimeout(resolve, model === 'slow' ? 1_600 : 20))
+      return new Response('ok')
+    }
+    const options = { keys: ['a'], limits: { concurrency: 1 }, maxWait: '800ms', cache: false, retry: false } as const
+    const fetch = wrapFetch(network, { origins: ORIGIN, provider, onExhausted: 'respond', ...options })
+    const ask = (model: string) => fetch(ORIGIN, { method: 'POST', body: JSON.stringify({ model }) })
+    const first = ask('a')
+    await vi.advanceTimersByTimeAsync(50)
+    const slow = ask('slow')
+    await vi.advanceTimersByTimeAsync(1_300)
+    const [second, third] = [ask('a'), ask('a')]
+    await vi.advanceTimersByTimeAsync(2_000)
+    expect((await Promise.all([slow, second, third])).map(({ status }) => status)).toEqual([200, 200, 200])
+    expect((await first).status).toBe(429)
+  })
 })
 
 describe('a resource that is overloaded', () => {
@@ -146,6 +207,23 @@ describe('a resource that is overloaded', () => {
     await vi.advanceTimersByTimeAsync(12_000)
     expect((await calls).every(({ status }) => status === 200)).toBe(true)
   })
+
+  it.each(['a list of models', 'a stream', 'a blob'])(
+    'whose name can’t be told, in %s, closes nothing for others',
+    async kind => {
+      const { fetch } = pool((_, count) => (count === 1 ? limited(30, upstream) : new Response('ok')), {
+        ...{ keys: ['a', 'b'], provider: 'openrouter' },
+      })
+      const text = JSON.stringify({ models: ['a/b:free', 'a/c'] })
+      const body = kind === 'a stream' ? new Blob([text]).stream() : kind === 'a blob' ? new Blob([text]) : text
+      const first = fetch(ORIGIN, { method: 'POST', body, duplex: 'half' } as RequestInit)
+      await vi.advanceTimersByTimeAsync(1_000)
+      expect((await first).status).toBe(429)
+      const second = ask(fetch, 'a/b:free')
+      await vi.advanceTimersByTimeAsync(1_000)
+      expect((await second).status).toBe(200)
+    },
+  )
 
   it('that does not say for how long is tried again by one request in a while, ever more seldom', async () => {
     const { fetch, sent } = pool(() => new Response(JSON.stringify(upstream), { status: 429 }), {

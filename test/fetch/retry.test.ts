@@ -219,7 +219,9 @@ describe('the retry budget', () => {
     expect(server.received.length).toBeGreaterThanOrEqual(150)
     const { retries, retriesOverBudget } = fetch.pool.stats()
     expect(retries + 100).toBe(server.received.length)
-    expect(retriesOverBudget).toBe(100)
+    // Those few that time gives back may let a call have both of its retries.
+    expect(retriesOverBudget).toBeGreaterThan(80)
+    expect(retriesOverBudget).toBeLessThanOrEqual(100)
   })
 
   it('is filled again by calls that succeed', async () => {

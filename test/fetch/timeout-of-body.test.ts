@@ -63,6 +63,24 @@ describe('timeout.body', () => {
     expect(size).toBe(big.length)
   })
 
+  it('does not run for a small body that nobody reads yet, and that comes late', async () => {
+    const server = await loopback(() => async response => {
+      response.writeHead(200)
+      response.flushHeaders()
+      await sleep(250)
+      response.end('late')
+    })
+    const fetch = wrapFetch(globalThis.fetch, {
+      origins: server.url,
+      keys: ['a'],
+      timeout: { body: 100 },
+      cache: false,
+    })
+    const response = await fetch(server.url)
+    await sleep(400)
+    expect(await response.text()).toBe('late')
+  })
+
   it('gives back the permit of what has stalled', async () => {
     const server = await loopback((_, count) => (count === 1 ? stall : { body: 'second' }))
     const options = { keys: ['a'], limits: { concurrency: 1 }, timeout: { body: 60 }, cache: false } as const

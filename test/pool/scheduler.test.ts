@@ -52,6 +52,7 @@ describe('the line', () => {
         weight: 1,
         group: '',
         part: '',
+        resource: '',
         resources: [],
         accepts: undefined,
         prefers: undefined,
