@@ -285,7 +285,6 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
           lessons.clock.observe(arrival.response.headers, last.takenAt, clock.now())
           outcome = ofNamedResource(await read(arrival.response, exchange), last)
         } catch (error) {
-          if (lease.left && !exchange.signal?.aborted) last?.failed()
           last?.end()
           ended({ error: isError(error) ? error.name : typeof error })
           if (exchange.signal?.aborted) throw exchange.signal.reason

@@ -84,6 +84,7 @@ export function transport(options: TransportOptions): (signal: AbortSignal | und
         const clean = lease ? withoutKey(response, lease) : response
         return silence ? options.watchBody(clean, { silence }) : clean
       } catch (error) {
+        if (lease?.left && !signal?.aborted) lease.failed()
         // The wrapped fetch may put the URL that it was given, key and all, into its errors.
         throw lease ? redactError(error, lease.secret) : error
       } finally {

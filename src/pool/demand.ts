@@ -15,7 +15,7 @@ export interface Demand {
   readonly part: string
   /** The name of what a refusal of a resource closes; `''`: it has none, or it can't be told. */
   readonly resource: string
-  /** What else it belongs to that may be closed whatever the key: its part, and its resource. */
+  /** What else it belongs to that may be closed whatever the key: its part, and its resource, which is the last. */
   readonly resources: readonly string[]
   /** Which keys may serve it at all; `undefined`: any. */
   readonly accepts: ((key: PooledKey) => boolean) | undefined

@@ -29,7 +29,8 @@ export function demands({ engine, settings, now, urlOf }: DemandsOptions) {
 
   function resourcesOf(part: string, resource: string): readonly string[] {
     if (part === '' && resource === '') return NONE
-    return [part, resource].filter((name, index, all) => name !== '' && all.indexOf(name) === index)
+    // A name of a caller's must not be taken for one of the provider's.
+    return [part, resource === '' ? '' : `resource ${resource}`].filter(name => name !== '')
   }
 
   /** @param patience - how long it may wait, in milliseconds */
@@ -38,7 +39,7 @@ export function demands({ engine, settings, now, urlOf }: DemandsOptions) {
     const weight = weigh === ONE ? 1 : heaviest(weigh)
     const part = partOf(call)
     const resource = resourceOf ? resourceOf(call) : part
-    const resources = resourcesOf(part, resource)
+    const resources = resourcesOf(part, resourceOf ? resource : '')
     return {
       callId: id,
       weigh,

@@ -190,13 +190,14 @@ export class Health {
     const now = this.#host.now()
     const { scope, cause } = refusal
     const name = scope === 'resource' ? lease.resource : ''
+    const gate = name === '' ? '' : (lease.resources.at(-1) ?? '')
     this.#host.incidents.refusedWhateverKey(scope, name, lease.key.id)
-    const before = this.#gates.closure(name === '' ? [] : [name], now)
+    const before = this.#gates.closure(gate === '' ? [] : [gate], now)
     const told = refusal.wait !== undefined && refusal.wait > 0
-    const wait = told ? bounded(refusal.wait!) : this.#gates.guess(name, lease.takenAt, now)
+    const wait = told ? bounded(refusal.wait!) : this.#gates.guess(gate, lease.takenAt, now)
     const until = now + wait + this.#jitter(wait)
     const keyIds = [...new Set([...(before?.keyIds ?? []), lease.key.id])].slice(0, MOST_LISTED)
-    this.#gates.close(name, { cause, scope, since: now, until, tryAfter: undefined, keyIds })
+    this.#gates.close(gate, { cause, scope, since: now, until, tryAfter: undefined, keyIds })
     // That a resource is overloaded is no matter of a key's.
     if (!before && cause !== 'overload') {
       this.#tellRefusal(lease, { ...refusal, cause }, told ? until : undefined, name === '' ? null : name)

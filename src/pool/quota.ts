@@ -107,8 +107,8 @@ export class Lane {
 }
 
 const NO_PARTS: ReadonlyMap<string, Lane> = new Map()
-/** How many idle parts of a quota are kept in mind; those that rest or are in use are kept as long as they are so. */
-const MOST_PARTS = 200
+/** How many parts of a quota are kept in mind, idle ones, and in all: names may come from callers. Those in use are kept. */
+const MOST_PARTS = { idle: 200, all: 1_000 }
 
 /** What keys share: the limits and the cooldown of one account, project or plan. Most keys have one of their own. */
 export class Quota<Key = unknown> extends Lane {
@@ -144,7 +144,7 @@ export class Quota<Key = unknown> extends Lane {
     if (part) return part
     part = new Lane(this.#createPart())
     part.mayProbe = this.mayProbePart && (() => this.mayProbePart!(name))
-    if (this.#parts.size >= MOST_PARTS) this.#forgetIdle()
+    if (this.#parts.size >= MOST_PARTS.idle) this.#forgetOldest(this.#parts.size >= MOST_PARTS.all)
     this.#parts.set(name, part)
     return part
   }
@@ -154,11 +154,12 @@ export class Quota<Key = unknown> extends Lane {
     return this.parts.get(name)?.availableAt(weigh, now) ?? now
   }
 
-  #forgetIdle(): void {
+  /** @param evenResting - and not only one that is idle */
+  #forgetOldest(evenResting: boolean): void {
     let oldest: string | undefined
     let at = Number.POSITIVE_INFINITY
     for (const [name, part] of this.parts) {
-      if (part.inFlight > 0 || part.cooldown.state !== 'open' || part.takenAt >= at) continue
+      if (part.inFlight > 0 || part.takenAt >= at || (!evenResting && part.cooldown.state !== 'open')) continue
       oldest = name
       at = part.takenAt
     }

@@ -215,7 +215,13 @@ export class Scheduler {
     const now = this.#host.clock.now()
     const hope = this.#keyring.hope(now)
     const until = hope.kind === 'none' ? Number.POSITIVE_INFINITY : hope.kind === 'at' ? hope.at - 1 : now
-    for (const waiter of this.#queue.takeOverdue(Math.max(until, now))) waiter.turnAway(new NoKeyInTime(waiter.demand))
+    for (const waiter of this.#queue.takeOverdue(Math.max(until, now))) {
+      waiter.turnAway(new NoKeyInTime(waiter.demand))
+      if (waiter !== this.#choosing) continue
+      // It was asked to choose and is too late: those behind it have not been looked at.
+      this.#choosing = undefined
+      this.#again = true
+    }
   }
 
   #lend(demand: Demand): Lease | undefined {

@@ -238,6 +238,18 @@ describe('a resource that is overloaded', () => {
     expect((await calls).map(({ status }) => status)).toEqual(Array(10).fill(429))
   })
 
+  it('does not close what a provider calls by the same name', async () => {
+    const { fetch } = pool((_, count) => (count === 1 ? limited(30, upstream) : new Response('ok')), {
+      ...{ keys: ['a', 'b'], provider: 'openrouter', onExhausted: 'respond', maxWait: '1s' },
+    })
+    const first = ask(fetch, 'free models')
+    await vi.advanceTimersByTimeAsync(2_000)
+    expect((await first).status).toBe(429)
+    const second = ask(fetch, 'a/b:free')
+    await vi.advanceTimersByTimeAsync(1_000)
+    expect((await second).status).toBe(200)
+  })
+
   it('is named by what a call finds that waited in vain', async () => {
     const { fetch, events } = pool(() => limited(30, upstream), {
       keys: ['a', 'b'],
@@ -275,5 +287,39 @@ describe('a limit that keys share', () => {
     const [exhausted] = events.of('pool-exhausted')
     for (const { keyId, cause } of exhausted!.causes) expect(cause).toBe(tried.has(keyId) ? 'rate-limit' : null)
     expect(exhausted!.shared!.keyIds.every(id => tried.has(id))).toBe(true)
+  })
+})
+
+describe('parts that callers name', () => {
+  it('are kept up to a bound, also those that rest', async () => {
+    const refused = { status: 429, headers: { 'retry-after': '3600' } }
+    const network: typeof globalThis.fetch = async () => new Response(null, refused)
+    const options = { keys: ['a'], scope: 'model', maxWait: 0, onExhausted: 'respond', cache: false } as const
+    const fetch = wrapFetch(network, { origins: ORIGIN, ...options })
+    for (let index = 0; index < 1_200; index++) {
+      const response = await fetch(ORIGIN, { method: 'POST', body: JSON.stringify({ model: `model ${index}` }) })
+      expect(response.status).toBe(429)
+    }
+    expect(fetch.pool.keys()[0]!.parts).toHaveLength(1_000)
+  })
+})
+
+describe('a strategy of the program', () => {
+  it('that is asked too late for its request takes no permit away', async () => {
+    const network: typeof globalThis.fetch = async () => new Response('ok')
+    const limits = [{ requests: 1, per: '200ms' }, { concurrency: 1 }] as const
+    const fetch = wrapFetch(network, {
+      ...{ origins: ORIGIN, keys: ['a'], limits, maxWait: '260ms', cache: false, retry: false },
+      strategy: usable => usable[0]!.id,
+    })
+    await (await fetch(ORIGIN)).text()
+    const late = fetch(ORIGIN).catch((error: unknown) => error)
+    await new Promise(resolve => setTimeout(resolve, 20))
+    const end = Date.now() + 400
+    while (Date.now() < end);
+    expect(await late).toMatchObject({ code: 'ERR_POOL_EXHAUSTED' })
+    await new Promise(resolve => setTimeout(resolve, 300))
+    expect((await fetch(ORIGIN)).status).toBe(200)
+    expect(fetch.pool.stats().inFlight).toBeLessThanOrEqual(1)
   })
 })
