@@ -93,6 +93,8 @@ export interface SharedRefusal {
   readonly cause: 'rate-limit' | 'quota' | 'overload'
   /** What the keys share: their account, as far as can be seen; a resource; or the address that they are used from. */
   readonly scope: RefusalScope
+  /** The name of the resource, or of the model or route that they share; `null`: all that they may ask. */
+  readonly name: string | null
   readonly since: Date
   /** When it is over, as the server says or as it is guessed. */
   readonly until: Date
@@ -169,7 +171,7 @@ export interface RequestFinishedEvent {
   readonly tokens: number | null
   /** Milliseconds from the call to the response. */
   readonly duration: number
-  /** How many of them it waited for a key. */
+  /** How many of them it waited: for a key, for a refusal that came in slowly, or for an equal call that it joined. */
   readonly waited: number
   readonly fromCache: boolean
 }

@@ -12,15 +12,13 @@ export function exhaustedResponse(error: KeyPoolExhaustedError, now: number, sha
   const headers = new Headers({ 'content-type': shape ? 'application/json' : 'application/problem+json' })
   // Some SDKs ask this before they retry by themselves: here it was waited for as long as the program allows.
   headers.set('x-should-retry', 'false')
-  if (error.retryAt) {
-    const wait = Math.max(0, error.retryAt.getTime() - now)
-    headers.set('retry-after', String(Math.ceil(wait / 1000)))
-    headers.set('retry-after-ms', String(wait))
-  }
+  tellWhen(headers, error, now)
   const status = bad ? 401 : 429
   const type = bad ? 'authentication_error' : 'rate_limit_error'
   const statusText = bad ? 'Unauthorized' : 'Too Many Requests'
-  const body = shape ? shape({ message: error.message, status, type }) : problemOf(error, status, statusText, type)
+  const body = shape
+    ? shape({ message: error.message, status, type, retryAfter: secondsUntil(error.retryAt, now) })
+    : problemOf(error, status, statusText, type)
   return new Response(JSON.stringify(body), { status, statusText, headers })
 }
 
@@ -40,11 +38,23 @@ function problemOf(error: KeyPoolExhaustedError, status: number, title: string, 
  * The server's own last refusal, as it goes to the caller when the pool has tried what there was to try: an SDK that would
  * sleep and ask again is told that it need not.
  */
-export function lastRefusal(response: Response): Response {
+export function lastRefusal(response: Response, error: KeyPoolExhaustedError, now: number): Response {
   const headers = new Headers(response.headers)
   headers.set('x-should-retry', 'false')
+  if (!headers.has('retry-after')) tellWhen(headers, error, now)
   const bytes = lazyBodyOf(response)?.bytes
   return bytes
     ? responseOf(bytes, response.status, factsOf(response), headers)
     : withFacts(response, factsOf(response), headers)
+}
+
+function tellWhen(headers: Headers, { retryAt }: KeyPoolExhaustedError, now: number): void {
+  const seconds = secondsUntil(retryAt, now)
+  if (seconds === null) return
+  headers.set('retry-after', String(Math.ceil(seconds)))
+  headers.set('retry-after-ms', String(Math.round(seconds * 1000)))
+}
+
+function secondsUntil(date: Date | null, now: number): number | null {
+  return date && Math.max(0, date.getTime() - now) / 1000
 }

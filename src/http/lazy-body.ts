@@ -113,9 +113,13 @@ export class LazyBody {
     )
   }
 
-  /** Reads until so many bytes stand ready, the body ends, or it has been taken as a whole. Never rejects. */
-  async readAhead(bytes = this.#ahead): Promise<void> {
-    while (this.#state === 'open' && !this.#isTaken && this.#queuedBytes < bytes) await this.#readMore()
+  /**
+   * Reads until so many bytes stand ready, or what stands ready is enough, the body ends, or it has been taken as a whole. Never
+   * rejects.
+   */
+  async readAhead(bytes = this.#ahead, isEnough?: () => boolean): Promise<void> {
+    while (this.#state === 'open' && !this.#isTaken && this.#queuedBytes < bytes && !isEnough?.())
+      await this.#readMore()
   }
 
   /**

@@ -55,18 +55,29 @@ function noOneToTell(): void {}
 /**
  * The beginning of a body as text, whether that is all of it, and the response, which can still be read from its start.
  *
+ * @param isEnough - whether nothing more of it is needed
  * @param inTime - settles when the reading does, or when it has taken too long
  */
 export async function peek(
   response: Response,
   bound: number,
+  isEnough: (text: string) => boolean,
   inTime: (reading: Promise<void>) => Promise<unknown>,
 ): Promise<{ text: string; whole: boolean; response: Response }> {
   if (!isRemakeable(response)) return { text: '', whole: true, response }
   const { response: again, body } = lazily(response)
-  // The body may stall for as long as it likes; what it has said so far must do.
-  await inTime(body.readAhead(bound))
   const decoder = new TextDecoder()
-  const text = body.queued.map(chunk => decoder.decode(chunk, { stream: true })).join('')
+  let text = ''
+  let decoded = 0
+  let isOver = false
+  const hasEnough = () => {
+    if (isOver) return true
+    for (; decoded < body.queued.length; decoded++) text += decoder.decode(body.queued[decoded], { stream: true })
+    return isEnough(text)
+  }
+  // The body may stall for as long as it likes; what it has said so far must do.
+  await inTime(body.readAhead(bound, hasEnough))
+  hasEnough()
+  isOver = true
   return { text, whole: body.hasEnded, response: again }
 }

@@ -1,7 +1,7 @@
 import { formatDuration } from '../duration.js'
 import type { KeySnapshot, LimitSnapshot } from '../key-snapshot.js'
 import type { PoolStats } from './counters.js'
-import { type Diagnosis, type DiagnosisFacts, diagnosisOf, type Look } from './diagnosis.js'
+import { type Diagnosis, type DiagnosisFacts, diagnosisOf, type Finding, type Look } from './diagnosis.js'
 import { TTLS } from './habits.js'
 import type { SeriesPoint } from './series.js'
 import { addressLimit, deadEndpoints, limitedResource, requestErrors } from './wide-findings.js'
@@ -19,7 +19,7 @@ const FEW = 10
 
 /** Why keys are running out, in order of weight, each with evidence in numbers and what to do. */
 export function diagnose(facts: DiagnosisFacts): Diagnosis {
-  const found = LOOKS.flatMap(look => look(facts) ?? [])
+  const found = explained(LOOKS.flatMap(look => look(facts) ?? []))
   return diagnosisOf(found, facts.at, facts.stats.attempts)
 }
 
@@ -134,7 +134,11 @@ const hammering: Look = ({ stats, habits: { most, sent } }) => {
       ofAllSent: percent(most.count / sent),
       perMinute: round(perMinute),
     },
-    advice: 'look for a loop or a timer that is too fast; if it is meant, keep the answer for a while (cache.ttl)',
+    advice: `look for a loop or a timer that is too fast; if it is meant, keep the answer for a while (cache.ttl${
+      most.method === 'GET' || most.method === 'HEAD'
+        ? ''
+        : `, with '${most.method}' in cache.methods if repeating it changes nothing`
+    })`,
   }
 }
 
@@ -156,7 +160,7 @@ const caching: Look = ({ habits: { gets, savedBy } }) => {
       repeatedShare: percent(share),
       savedByTtl: `${saved} with ${formatDuration(TTLS[index]!)}`,
     },
-    advice: `cache: { ttl: '${formatDuration(TTLS[index]!)}' } would have saved ${percent(saved / gets)} of the GETs, if their answers may be so old`,
+    advice: `cache: { ttl: '${formatDuration(TTLS[index]!)}' } would have saved ${percent(saved / gets)} of the GETs, where their answers don’t forbid it (no-store) and may be so old`,
   }
 }
 
@@ -311,3 +315,17 @@ const LOOKS: readonly Look[] = [
   ...[rateLimits, bursts, turnedAway, hammering, caching, trouble, quota, badKeys, sharedLimit],
   ...[addressLimit, limitedResource, requestErrors, deadEndpoints],
 ]
+
+/** Findings that say why calls find no key, so that more keys of the same kind are no help. */
+const REASONS: ReadonlySet<Finding['kind']> = new Set(['shared-limit', 'address-limit', 'limited-resource', 'quota'])
+
+/** That calls were turned away is what the others came to: it stands behind its reason, and advises nothing against it. */
+function explained(found: readonly Finding[]): Finding[] {
+  const reasons = found.filter(({ kind }) => REASONS.has(kind))
+  if (reasons.length === 0) return [...found]
+  const heaviest = Math.max(...reasons.map(({ weight }) => weight))
+  const advice = 'mend what the other findings name; waiting longer (maxWait) helps where the limit ends soon'
+  return found.map(each =>
+    each.kind === 'turned-away' ? { ...each, weight: Math.min(each.weight, heaviest * 0.99), advice } : each,
+  )
+}

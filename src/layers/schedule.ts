@@ -15,6 +15,7 @@ import type { Engine } from '../pool/create-pool.js'
 import type { Demand } from '../pool/demand.js'
 import type { Lease } from '../pool/lease.js'
 import { NoKeyInTime } from '../pool/scheduler.js'
+import { hasWholeEvent } from '../signals/body-facts.js'
 import { classify, needsBody } from '../signals/classify.js'
 import { readLimits } from '../signals/limit-fields.js'
 import type { Failure, Outcome } from '../signals/outcome.js'
@@ -76,6 +77,10 @@ function decodeURIComponentSafely(text: string): string {
     // Not percent-encoded in any way that has a meaning.
     return text
   }
+}
+
+function never(): boolean {
+  return false
 }
 
 /** How long a body is, where its header says it. */
@@ -159,6 +164,8 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
   async function read(response: Response, { call, signal }: Exchange): Promise<Outcome> {
     if (!needsBody(response, provider)) return classify(response, '', provider, clock.wallNow())
     const { bytes, patience } = response.status >= 400 ? PEEK.error : PEEK.success
+    // An error that comes as a success is a small thing; the beginning of a large answer may say anything.
+    const isStream = response.status < 400 && /event-stream/i.test(response.headers.get('content-type') ?? '')
     const until = new AbortController()
     const timeUp = delay(clock, patience, until.signal).then(
       () => false,
@@ -168,10 +175,10 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
       text,
       whole,
       response: again,
-    } = await peek(response, bytes, reading => abortable(clock, Promise.race([reading, timeUp]), signal))
+    } = await peek(response, bytes, isStream ? hasWholeEvent : never, reading =>
+      abortable(clock, Promise.race([reading, timeUp]), signal),
+    )
     until.abort()
-    // An error that comes as a success is a small thing; the beginning of a large answer may say anything.
-    const isStream = /event-stream/i.test(response.headers.get('content-type') ?? '')
     const counts = response.status >= 400 || whole || isStream
     return classify(again, counts ? text : '', provider, clock.wallNow(), () => textOf(call))
   }
@@ -230,7 +237,9 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
     const error = engine.exhausted(reason.demand)
     if (onExhausted === 'respond') {
       exchange.exhausted = true
-      const response = last ? lastRefusal(last) : exhaustedResponse(error, clock.wallNow(), provider?.errorShape)
+      const response = last
+        ? lastRefusal(last, error, clock.wallNow())
+        : exhaustedResponse(error, clock.wallNow(), provider?.errorShape)
       return { kind: 'answer', response }
     }
     if (last) error.response = makeWritable(last)
@@ -274,9 +283,11 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
 
         let last: Lease | undefined = lease
         let outcome: Outcome
+        let answeredAt = from
         try {
           const arrival = await attempt(exchange, lease)
           last = arrival.lease
+          answeredAt = clock.now()
           // Another origin's answer, after a redirect, says nothing about the key.
           if (!last) {
             ended({ status: arrival.response.status })
@@ -344,6 +355,8 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
           return endWithBody({ kind: 'answer', response: outcome.response }, last, exchange)
         const cause = causeOf(outcome)!
         refused = { response: setAside(outcome.response, last), keyId, cause }
+        // A refusal that comes in slowly is a wait like any other, and bounded with them.
+        exchange.waited += clock.now() - answeredAt
         if (outcome.kind === 'refused' && outcome.wait === undefined) {
           // Nobody says for how long: asking again and again would only be one more reason to refuse.
           const { size } = engine.registry

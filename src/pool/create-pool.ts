@@ -286,10 +286,10 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
     return Number.isFinite(at) && at > 0 ? new Date(at) : null
   }
 
-  function sharedRefusal({ cause, scope, since, until, keyIds }: Closure): SharedRefusal {
+  function sharedRefusal({ cause, scope, name, since, until, keyIds }: Closure): SharedRefusal {
     const here = moment()
     const reach = scope === 'address' || scope === 'resource' ? scope : 'account'
-    return { cause, scope: reach, since: dateAt(here, since), until: dateAt(here, until), keyIds }
+    return { cause, scope: reach, name, since: dateAt(here, since), until: dateAt(here, until), keyIds }
   }
 
   function listCauses(part: string, weigh: Weigh): KeyCause[] {
@@ -298,7 +298,7 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
     for (const key of keyring.values()) {
       if (causes.length === LISTED) break
       const { cause, until } = conditionOf(key, here, part, weigh)
-      causes.push({ keyId: key.id, cause, until })
+      causes.push({ keyId: key.id, cause: cause ?? lastRefusedFor(key, part), until })
     }
     return causes
   }
@@ -368,6 +368,13 @@ export function createPool(settings: Settings, clock: Clock, beyond?: () => Beyo
   }
 }
 
+/** What a key was refused for of which nothing has shown yet that it is back. */
+function lastRefusedFor({ quota }: PooledKey, part: string): KeyCause['cause'] {
+  for (const lane of [quota, quota.parts.get(part)])
+    if (lane && lane.cooldown.state !== 'open') return lane.cooldown.cause
+  return null
+}
+
 /** How many keys a message names at most. */
 const NAMED = 5
 
@@ -377,12 +384,17 @@ function causesInWords(causes: readonly KeyCause[], keys: number): string {
   return `${shown.join(', ')}${more}`
 }
 
-function sharedInWords({ scope, keyIds }: SharedRefusal, keys: number): string {
+function sharedInWords({ scope, name, keyIds }: SharedRefusal, keys: number): string {
   const shown = keyIds.slice(0, NAMED)
   const more = keyIds.length > shown.length ? ` and ${keyIds.length - shown.length} more` : ''
+  const what = name === null ? '' : ` for ‘${name}’`
   const whose =
-    scope === 'account' ? 'the keys seem to share one limit' : `the limit is the ${scope}'s, whatever the key`
-  return `${whose} (refused with ${shown.join(', ')}${more} of ${keys})`
+    scope === 'account'
+      ? `the keys seem to share one limit${what}`
+      : scope === 'address'
+        ? 'the service limits the address that all keys are used from'
+        : `the service limits ${name === null ? 'what is asked' : `‘${name}’`}, whatever the key`
+  return `${whose} (refused with ${shown.join(', ')}${more}; the pool has ${keys} ${keys === 1 ? 'key' : 'keys'})`
 }
 
 /** Ids of calls: a beginning at random for each pool, and a number. */

@@ -5,6 +5,8 @@ import type { Scope } from '../signals/provider.js'
 export interface Closure {
   readonly cause: RefusalCause
   readonly scope: Scope
+  /** The name of what is closed; `null`: everything. */
+  readonly name: string | null
   readonly since: number
   readonly until: number
   /** How long until one request may try all the same, in milliseconds: twice as long after each. `undefined`: none may. */
@@ -24,6 +26,8 @@ const MAX_DELAY_MS = 30_000
  * milliseconds: refusals come fast, and an answer that takes longer is being worked on.
  */
 export const FIRST_TRY_MS = 1_000
+/** How many keys are remembered as evidence at most. */
+const MOST_KEYS = 100
 /** How many closures are kept at most: names of resources may come from callers. */
 const MOST_GATES = 100
 
@@ -57,7 +61,11 @@ export class Gates {
 
   close(name: string, closure: Closure): void {
     const before = this.#closed.get(name)
-    if (before && before.closure.until >= closure.until) return
+    if (before && before.closure.until >= closure.until) {
+      const keyIds = [...new Set([...before.closure.keyIds, ...closure.keyIds])].slice(0, MOST_KEYS)
+      before.closure = { ...before.closure, keyIds }
+      return
+    }
     if (!before && this.#closed.size >= MOST_GATES) this.#makeRoom(closure.since)
     const isOver = !before || before.closure.until <= closure.since
     const wait = before

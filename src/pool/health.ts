@@ -174,11 +174,19 @@ export class Health {
   #suspect({ key, part, rested, takenAt }: Lease, until: number | undefined, ownWait: number): readonly string[] {
     const now = this.#host.now()
     const name = part?.name ?? ''
-    const closure = { cause: 'rate-limit', scope: 'account', since: now, tryAfter: SUSPICION } as const
+    const closure = {
+      cause: 'rate-limit',
+      scope: 'account',
+      name: part?.name ?? null,
+      since: now,
+      tryAfter: SUSPICION,
+    } as const
     // It went first when the time was over, and has shown that it is not.
     const before = this.#gates.closureTriedBy(name, takenAt)
     const alike = this.#blame.refused({ quota: key.quota, part: name, rested, until }, now, this.#keyring.size)
-    const others = (before?.keyIds ?? alike).filter(id => id !== key.id)
+    const standing = this.#gates.closure([name], now)
+    const known = before ?? (standing?.scope === 'account' ? standing : undefined)
+    const others = (known?.keyIds ?? alike).filter(id => id !== key.id)
     if (others.length === 0) return []
     const wait = before ? this.#gates.guess(name, takenAt, now) : Math.max(ownWait, SUSPICION * 4)
     this.#gates.close(name, { ...closure, until: until ?? now + wait, keyIds: [...others, key.id].slice(-MOST_LISTED) })
@@ -197,7 +205,15 @@ export class Health {
     const wait = told ? bounded(refusal.wait!) : this.#gates.guess(gate, lease.takenAt, now)
     const until = now + wait + this.#jitter(wait)
     const keyIds = [...new Set([...(before?.keyIds ?? []), lease.key.id])].slice(0, MOST_LISTED)
-    this.#gates.close(gate, { cause, scope, since: now, until, tryAfter: undefined, keyIds })
+    this.#gates.close(gate, {
+      cause,
+      scope,
+      name: name === '' ? null : name,
+      since: now,
+      until,
+      tryAfter: undefined,
+      keyIds,
+    })
     // That a resource is overloaded is no matter of a key's.
     if (!before && cause !== 'overload') {
       this.#tellRefusal(lease, { ...refusal, cause }, told ? until : undefined, name === '' ? null : name)

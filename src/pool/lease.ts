@@ -16,6 +16,12 @@ export interface PartOfLease {
   readonly isProbe: boolean
 }
 
+export interface LeaseHost {
+  giveBack(lease: Lease): void
+  /** Lends nothing to those in line before the next turn of the event loop. */
+  pause(): void
+}
+
 /** A key lent to one attempt, with the permit to send it. It is given back exactly once, by `end`. */
 export class Lease {
   readonly key: PooledKey
@@ -32,7 +38,7 @@ export class Lease {
   /** How long its quota had not been used, in milliseconds. */
   readonly rested: number
   readonly #permit: Permit
-  readonly #giveBack: (lease: Lease) => void
+  readonly #host: LeaseHost
   #over = false
   /** Whether it was sent at all. */
   left = false
@@ -47,7 +53,7 @@ export class Lease {
     part: PartOfLease | undefined,
     takenAt: number,
     rested: number,
-    giveBack: (lease: Lease) => void,
+    host: LeaseHost,
   ) {
     this.key = key
     this.callId = callId
@@ -59,7 +65,7 @@ export class Lease {
     this.part = part
     this.rested = rested
     this.#permit = permit
-    this.#giveBack = giveBack
+    this.#host = host
   }
 
   /** Whether a limit counts requests at once, so that the lease must be held until the body has ended. */
@@ -123,10 +129,16 @@ export class Lease {
     this.part?.permit.answered()
   }
 
-  /** It is over, or will not be sent. */
+  /**
+   * It is over, or will not be sent.
+   *
+   * Callers give up together (a timeout that is the same for all, a shutdown): what one of them leaves behind is lent again in
+   * the next turn of the event loop only, or the next in line would be sent just to be aborted in its turn.
+   */
   end(): void {
     if (this.#over) return
     this.#over = true
+    if (this.left && !this.hasOutcome) this.#host.pause()
     // What was never sent has cost the key nothing.
     if (this.left) {
       this.#permit.end()
@@ -135,6 +147,6 @@ export class Lease {
       this.#permit.undo()
       this.part?.permit.undo()
     }
-    this.#giveBack(this)
+    this.#host.giveBack(this)
   }
 }

@@ -58,7 +58,9 @@ export function previews({ keyring, gates, moment, line }: PreviewHost) {
     const soonest = soonestOf(keys)
     const isHeld = !next && keys.some(({ why }) => why === HELD)
     const isServedAt = servedAt(keyring, demand, ahead, closure?.until ?? at, here)
-    const wait = Number.isFinite(isServedAt) ? isServedAt - at : null
+    // Where no limit is known, nothing tells how fast those before it are served.
+    const isUnknown = !Number.isFinite(isServedAt) || (before > 0 && isServedAt <= at)
+    const wait = isUnknown ? null : isServedAt - at
     if (isServedAt > demand.deadline && !(isHeld && wait === null)) {
       const why =
         keys.length === 0
@@ -67,7 +69,12 @@ export function previews({ keyring, gates, moment, line }: PreviewHost) {
       return { ...common, outcome: 'fail', keyId: null, wait, why }
     }
     const behind = before > 0 ? `, behind ${before} ${before === 1 ? 'other' : 'others'}` : ''
-    const until = wait === null ? 'till a running request ends' : `about ${formatDuration(wait)}`
+    const until =
+      wait === null
+        ? isHeld
+          ? 'till a running request ends'
+          : 'for a time that nobody knows'
+        : `about ${formatDuration(wait)}`
     const keyId = next?.id ?? (isHeld ? null : (soonest?.keyId ?? null))
     return {
       ...common,

@@ -49,6 +49,8 @@ export class Scheduler {
   /** The request that is choosing its key: nobody is served before it has. */
   #choosing: Waiter<Lease> | undefined
   #serving = false
+  /** Whether nobody in line is served before the next turn of the event loop. */
+  #isPaused = false
   #again = false
   /** Whether the last turn let go as many as it may: there may be more to let go in the next. */
   #full = false
@@ -132,7 +134,7 @@ export class Scheduler {
   serve(): void {
     // Lending and rejecting run the program's own code in between (strategies, listeners), which may come back here.
     this.#again = true
-    if (this.#serving || this.#choosing) return
+    if (this.#serving || this.#choosing || this.#isPaused) return
     if (this.#queue.size === 0) {
       this.#disarm()
       return
@@ -250,7 +252,10 @@ export class Scheduler {
     if (triesEndpoint) this.#keyring.settleEndpoint(triesEndpoint)
     this.#settle(key)
     this.#host.taken(key)
-    return new Lease(key, demand, permit, probe, part, now, rested, lease => this.#giveBack(lease, triesEndpoint))
+    return new Lease(key, demand, permit, probe, part, now, rested, {
+      giveBack: lease => this.#giveBack(lease, triesEndpoint),
+      pause: () => this.#pause(),
+    })
   }
 
   #giveBack({ key, probe, part, hasOutcome }: Lease, triedEndpoint: Endpoint | undefined): void {
@@ -266,6 +271,15 @@ export class Scheduler {
     if (part?.isProbe) part.lane.probed(hasOutcome)
     this.#settle(key)
     this.serve()
+  }
+
+  #pause(): void {
+    if (this.#isPaused) return
+    this.#isPaused = true
+    this.#host.clock.schedule(() => {
+      this.#isPaused = false
+      this.serve()
+    }, 0)
   }
 
   #settle(key: PooledKey): void {

@@ -147,6 +147,12 @@ export function outrightError(text: string): Record<string, unknown> | undefined
   return whole?.type === 'error' ? whole : undefined
 }
 
+/** Whether the beginning of an event stream has its first event, comments apart (HTML standard, section 9.2.6). */
+export function hasWholeEvent(text: string): boolean {
+  const blocks = text.replace(/\r\n?/g, '\n').split('\n\n')
+  return blocks.slice(0, -1).some(block => /^data(?::|$)/m.test(block))
+}
+
 function parseJson(text: string): unknown {
   const start = text.trimStart()
   const source = FIRST_EVENT.test(start) ? (/^data: ?(.*)$/m.exec(start)?.[1] ?? '') : start

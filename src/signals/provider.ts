@@ -70,6 +70,8 @@ export type ErrorShape = (error: {
   readonly message: string
   readonly status: number
   readonly type: string
+  /** In seconds; `null`: nobody knows. */
+  readonly retryAfter: number | null
 }) => unknown
 
 /**

@@ -1,5 +1,5 @@
 import { wrapFetch } from 'fetch-keypool'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { type EVENT_NAMES, recordEvents } from '../helpers/events.js'
 import { loopback } from '../helpers/loopback.js'
 
@@ -120,5 +120,45 @@ describe('the events of a call', () => {
     expect(lines).toMatchObject([
       { event: 'request-finished', callId: expect.any(String), trace: [{ keyId: 'key-1', status: 200 }] },
     ])
+  })
+})
+
+describe('callers that give up together', () => {
+  it.each(['signals of their own', 'timeout.total'])('send nothing more: %s', async how => {
+    const server = await loopback(() => response => setTimeout(() => response.end('late'), 300))
+    const options = { keys: ['a'], limits: { concurrency: 1 }, cache: false, retry: false } as const
+    const timeout = how === 'timeout.total' ? '450ms' : undefined
+    const fetch = wrapFetch(globalThis.fetch, { origins: server.url, timeout, ...options })
+    const signal = () => (timeout ? undefined : AbortSignal.timeout(450))
+    const calls = Array.from({ length: 20 }, (_, index) =>
+      fetch(`${server.url}/${index}`, { signal: signal() ?? null }),
+    )
+    const settled = await Promise.allSettled(calls)
+    expect(settled.filter(({ status }) => status === 'rejected')).toHaveLength(19)
+    const { attempts, turnedAway } = fetch.pool.stats()
+    expect(attempts).toBeLessThanOrEqual(3)
+    expect(turnedAway).toBeGreaterThanOrEqual(17)
+  })
+})
+
+describe('a stream of events', () => {
+  it.each([
+    ['\n', 'data: {"a":1}\n\n'],
+    ['\r\n', 'event: message_start\r\ndata: {"a":1}\r\n\r\n'],
+    ['comments first', ': PROCESSING\n\ndata: {"a":1}\n\n'],
+  ])('comes through as soon as its first event is there: %j', async (_, first) => {
+    // No time passes: only the event itself can let the response go.
+    vi.useFakeTimers()
+    onTestFinished(() => void vi.useRealTimers())
+    const network = async () => {
+      const body = new ReadableStream({
+        start: controller => controller.enqueue(new TextEncoder().encode(first)),
+      })
+      return new Response(body, { headers: { 'content-type': 'text/event-stream' } })
+    }
+    const fetch = wrapFetch(network, { origins: 'https://api.example.com', keys: ['a'], cache: false })
+    const response = await fetch('https://api.example.com')
+    const { value } = await response.body!.getReader().read()
+    expect(new TextDecoder().decode(value)).toBe(first)
   })
 })

@@ -142,7 +142,12 @@ describe("the pool's own refusal", () => {
   it.each(known.map(each => [each.id, each] as const))(
     'has nothing in it that errors of %s do not have, and the message where they have it',
     (id, { signals }) => {
-      const body = providers[id]!.errorShape!({ message: 'no key is left', status: 429, type: 'rate_limit_error' })
+      const body = providers[id]!.errorShape!({
+        message: 'no key is left',
+        status: 429,
+        type: 'rate_limit_error',
+        retryAfter: 1,
+      })
       const theirs = new Set(signals.flatMap(signal => membersOf(signal.body)))
       const own = membersOf(body)
       expect(own.length).toBeGreaterThan(0)

@@ -3,7 +3,8 @@ import type { Provider } from '../provider.js'
 /** https://discord.com/developers/docs/topics/rate-limits */
 export const discord: Provider = {
   name: 'Discord',
-  errorShape: ({ message }) => ({ message, code: 0, global: false }),
+  errorShape: ({ message, status, retryAfter }) =>
+    status === 401 ? { message, code: 0 } : { message, retry_after: retryAfter ?? 0, global: false },
   origins: 'https://discord.com',
   auth: { header: 'authorization', format: 'Bot {key}' },
   scope: 'route',
