@@ -55,13 +55,13 @@ function noOneToTell(): void {}
 /**
  * The beginning of a body as text, whether that is all of it, and the response, which can still be read from its start.
  *
- * @param isEnough - whether nothing more of it is needed
+ * @param isEnough - whether nothing more of it is needed; `undefined`: all that `bound` allows is
  * @param inTime - settles when the reading does, or when it has taken too long
  */
 export async function peek(
   response: Response,
   bound: number,
-  isEnough: (text: string) => boolean,
+  isEnough: ((text: string) => boolean) | undefined,
   inTime: (reading: Promise<void>) => Promise<unknown>,
 ): Promise<{ text: string; whole: boolean; response: Response }> {
   if (!isRemakeable(response)) return { text: '', whole: true, response }
@@ -73,7 +73,7 @@ export async function peek(
   const hasEnough = () => {
     if (isOver) return true
     for (; decoded < body.queued.length; decoded++) text += decoder.decode(body.queued[decoded], { stream: true })
-    return isEnough(text)
+    return isEnough?.(text) ?? false
   }
   // The body may stall for as long as it likes; what it has said so far must do.
   await inTime(body.readAhead(bound, hasEnough))

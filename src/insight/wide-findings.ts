@@ -1,16 +1,16 @@
+/** Findings of what no other key helps against: the address, a resource, an endpoint, or the requests themselves. */
 import { formatDuration } from '../duration.js'
-import type { Finding, Look } from './diagnosis.js'
+import type { Look } from './diagnosis.js'
 
 /** Less of the attempts than these are not worth a word. */
 const NOTABLE = { refusals: 0.01, requestErrors: 0.05 }
 
-/** Findings of what no other key helps against: the address, a resource, an endpoint, or the requests themselves. */
-
 export const addressLimit: Look = ({ incidents: { address }, stats }) => {
-  if (shareOf(address.refusals, stats.attempts) < NOTABLE.refusals) return undefined
+  const weight = shareOf(address.refusals, stats.attempts)
+  if (weight < NOTABLE.refusals) return undefined
   return {
     kind: 'address-limit',
-    weight: shareOf(address.refusals, stats.attempts),
+    weight,
     summary: 'The service limits the address that all keys are used from: other keys do not help.',
     keyIds: [],
     evidence: { refusals: address.refusals, attempts: stats.attempts, refusedWithKeys: address.keyIds.join(' ') },
@@ -19,7 +19,8 @@ export const addressLimit: Look = ({ incidents: { address }, stats }) => {
 }
 
 export const limitedResource: Look = ({ incidents: { resource }, stats }) => {
-  if (shareOf(resource.refusals, stats.attempts) < NOTABLE.refusals) return undefined
+  const weight = shareOf(resource.refusals, stats.attempts)
+  if (weight < NOTABLE.refusals) return undefined
   const [first, ...more] = resource.names
   const what =
     first === undefined
@@ -29,7 +30,7 @@ export const limitedResource: Look = ({ incidents: { resource }, stats }) => {
         : `${resource.names.length} resources, ‘${first}’ among them,`
   return {
     kind: 'limited-resource',
-    weight: shareOf(resource.refusals, stats.attempts),
+    weight,
     summary: `${what} is limited or overloaded at the service, whatever the key.`,
     keyIds: [],
     evidence: { refusals: resource.refusals, attempts: stats.attempts, resources: resource.names.join(' ') || null },
@@ -66,7 +67,7 @@ export const deadEndpoints: Look = ({ endpoints, keys }) => {
   const dead = endpoints.filter(({ restsFor }) => restsFor > 0)
   if (dead.length === 0) return undefined
   const keyIds = dead.flatMap(each => each.keyIds)
-  const found: Finding = {
+  return {
     kind: 'dead-endpoint',
     weight: keyIds.length / Math.max(1, keys.length),
     summary:
@@ -79,7 +80,6 @@ export const deadEndpoints: Look = ({ endpoints, keys }) => {
     },
     advice: 'look at the keys’ `baseUrl` and at that endpoint; it is used again as soon as it answers',
   }
-  return found
 }
 
 function shareOf(part: number, all: number): number {

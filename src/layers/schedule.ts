@@ -79,10 +79,6 @@ function decodeURIComponentSafely(text: string): string {
   }
 }
 
-function never(): boolean {
-  return false
-}
-
 /** How long a body is, where its header says it. */
 function lengthOf({ headers }: Response): number {
   return Number(headers.get('content-length') ?? 0) || 0
@@ -175,7 +171,7 @@ export function schedule(options: ScheduleOptions): (attempt: Attempt) => (excha
       text,
       whole,
       response: again,
-    } = await peek(response, bytes, isStream ? hasWholeEvent : never, reading =>
+    } = await peek(response, bytes, isStream ? hasWholeEvent : undefined, reading =>
       abortable(clock, Promise.race([reading, timeUp]), signal),
     )
     until.abort()

@@ -1,8 +1,6 @@
 import { type LimitShape, orMore, type SharedMeter } from './meter.js'
+import { movingAverage } from './moving-average.js'
 import type { OpenBook, PermitBook } from './permit-book.js'
-
-/** How much the last request counts in the average of how long they run. */
-const NEWEST = 0.2
 
 /** No more than `limit` requests at once, each until its response is over. */
 export class Concurrency implements SharedMeter {
@@ -46,18 +44,17 @@ export class Concurrency implements SharedMeter {
   end(weight: number, heldFor: number): void {
     this.#book.free(weight)
     this.#began.shift()
-    this.#heldFor = this.#heldFor === undefined ? heldFor : this.#heldFor + (heldFor - this.#heldFor) * NEWEST
+    this.#heldFor = movingAverage(this.#heldFor ?? heldFor, heldFor)
   }
 
   /** Each place is free again when what runs in it has taken as long as others did. */
   supplyUntil(at: number, now: number): number {
     const free = Math.max(0, this.allotted - this.#book.running) + this.elsewhere
-    const { length } = this.#began
     if (this.#heldFor === undefined) return free
     const heldFor = Math.max(1, this.#heldFor)
     let supply = free * (1 + Math.floor((at - now) / heldFor))
-    for (let index = 0; index < length; index++) {
-      const freeAt = Math.max(now + 1, this.#began[index]! + heldFor)
+    for (const began of this.#began) {
+      const freeAt = Math.max(now + 1, began + heldFor)
       if (at >= freeAt) supply += 1 + Math.floor((at - freeAt) / heldFor)
     }
     return supply

@@ -3,6 +3,7 @@ import type { Learner, Ticket } from '../learning/learner.js'
 import type { LimitReading } from '../signals/limit-fields.js'
 import type { Departing } from './departures.js'
 import type { Meter, SharedMeter } from './meter.js'
+import { movingAverage } from './moving-average.js'
 import type { Transit } from './transit.js'
 
 /** What a request weighs: one request, and so many tokens as each limit's own `cost` says. */
@@ -40,9 +41,6 @@ export type CreateLearner = (changed: (meters: readonly Meter[]) => void) => Lea
 
 /** How long a request is taken to be on its way when no answer has come: usually, and at most, in milliseconds. */
 const SLACK = { shortest: 3, usual: 250, longest: 500 }
-
-/** How much the last request counts in an average. */
-const NEWEST = 0.2
 
 export interface LimiterHost {
   now(): number
@@ -206,7 +204,7 @@ export class Limiter {
   confirm(permit: LimiterPermit, at: number): void {
     this.#unlink(permit)
     permit.confirmedAt = at
-    this.#lag += (at - permit.takenAt - this.#lag) * NEWEST
+    this.#lag = movingAverage(this.#lag, at - permit.takenAt)
     permit.meters.forEach((meter, index) => {
       meter.confirm(permit.weights[index]!, at)
     })

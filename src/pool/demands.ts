@@ -27,10 +27,12 @@ export function demands({ engine, settings, now, urlOf }: DemandsOptions) {
   const limitedBy = settings.provider?.resource
   const resourceOf = limitedBy && partitions(limitedBy)
 
-  function resourcesOf(part: string, resource: string): readonly string[] {
-    if (part === '' && resource === '') return NONE
+  function resourcesOf(call: Call, part: string): Pick<Demand, 'resource' | 'resources'> {
+    const ofPart = part === '' ? NONE : [part]
+    if (!resourceOf) return { resource: part, resources: ofPart }
+    const resource = resourceOf(call)
     // A name of a caller's must not be taken for one of the provider's.
-    return [part, resource === '' ? '' : `resource ${resource}`].filter(name => name !== '')
+    return { resource, resources: resource === '' ? ofPart : [...ofPart, `resource ${resource}`] }
   }
 
   /** @param patience - how long it may wait, in milliseconds */
@@ -38,8 +40,7 @@ export function demands({ engine, settings, now, urlOf }: DemandsOptions) {
     const weigh = traits.costs().size > 0 ? weigher(call) : ONE
     const weight = weigh === ONE ? 1 : heaviest(weigh)
     const part = partOf(call)
-    const resource = resourceOf ? resourceOf(call) : part
-    const resources = resourcesOf(part, resourceOf ? resource : '')
+    const { resource, resources } = resourcesOf(call, part)
     return {
       callId: id,
       weigh,

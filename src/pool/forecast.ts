@@ -1,5 +1,4 @@
-import type { Moment } from '../clock.js'
-import { momentOf } from '../clock.js'
+import { type Moment, momentOf } from '../clock.js'
 import type { Weigh } from '../limiter/limiter.js'
 import type { Demand } from './demand.js'
 import type { Keyring } from './keyring.js'

@@ -26,8 +26,8 @@ const MAX_DELAY_MS = 30_000
  * milliseconds: refusals come fast, and an answer that takes longer is being worked on.
  */
 export const FIRST_TRY_MS = 1_000
-/** How many keys are remembered as evidence at most. */
-const MOST_KEYS = 100
+/** How many keys are remembered, and listed, as evidence at most. */
+export const MOST_KEYS = 100
 /** How many closures are kept at most: names of resources may come from callers. */
 const MOST_GATES = 100
 
@@ -61,18 +61,19 @@ export class Gates {
 
   close(name: string, closure: Closure): void {
     const before = this.#closed.get(name)
+    const isOver = !before || before.closure.until <= closure.since
+    const known = isOver ? [] : before.closure.keyIds
+    const keyIds = [...new Set([...known, ...closure.keyIds])].slice(0, MOST_KEYS)
     if (before && before.closure.until >= closure.until) {
-      const keyIds = [...new Set([...before.closure.keyIds, ...closure.keyIds])].slice(0, MOST_KEYS)
       before.closure = { ...before.closure, keyIds }
       return
     }
     if (!before && this.#closed.size >= MOST_GATES) this.#makeRoom(closure.since)
-    const isOver = !before || before.closure.until <= closure.since
     const wait = before
       ? Math.min(Math.max(MAX_DELAY_MS, before.wait), isOver ? 2 * before.wait : before.wait)
       : (closure.tryAfter ?? Number.POSITIVE_INFINITY)
     this.#closed.set(name, {
-      closure: before ? { ...closure, since: before.closure.since } : closure,
+      closure: { ...closure, keyIds, since: before?.closure.since ?? closure.since },
       closedAt: closure.since,
       tryAt: isOver ? closure.since + wait : before.tryAt,
       wait,

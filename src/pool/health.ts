@@ -6,7 +6,7 @@ import type { Scope } from '../signals/provider.js'
 import { LONGEST_WAIT } from '../signals/when.js'
 import type { Blame } from './blame.js'
 import type { EndpointSign } from './endpoint.js'
-import type { Gates } from './gates.js'
+import { type Gates, MOST_KEYS } from './gates.js'
 import type { Keyring } from './keyring.js'
 import type { Lease } from './lease.js'
 import type { PooledKey } from './pooled-key.js'
@@ -63,8 +63,6 @@ export interface HealthHost extends RecoveryHost {
 
 /** How long until one request tries whether keys really share a limit, in milliseconds. */
 const SUSPICION = 500
-/** How many keys an event lists as evidence at most. */
-const MOST_LISTED = 100
 /** How soon a key is tried again that is hardly to blame, in milliseconds. */
 const HARDLY = 1_000
 
@@ -174,13 +172,6 @@ export class Health {
   #suspect({ key, part, rested, takenAt }: Lease, until: number | undefined, ownWait: number): readonly string[] {
     const now = this.#host.now()
     const name = part?.name ?? ''
-    const closure = {
-      cause: 'rate-limit',
-      scope: 'account',
-      name: part?.name ?? null,
-      since: now,
-      tryAfter: SUSPICION,
-    } as const
     // It went first when the time was over, and has shown that it is not.
     const before = this.#gates.closureTriedBy(name, takenAt)
     const alike = this.#blame.refused({ quota: key.quota, part: name, rested, until }, now, this.#keyring.size)
@@ -189,7 +180,10 @@ export class Health {
     const others = (known?.keyIds ?? alike).filter(id => id !== key.id)
     if (others.length === 0) return []
     const wait = before ? this.#gates.guess(name, takenAt, now) : Math.max(ownWait, SUSPICION * 4)
-    this.#gates.close(name, { ...closure, until: until ?? now + wait, keyIds: [...others, key.id].slice(-MOST_LISTED) })
+    this.#gates.close(name, {
+      ...{ cause: 'rate-limit', scope: 'account', name: part?.name ?? null, since: now },
+      ...{ until: until ?? now + wait, tryAfter: SUSPICION, keyIds: [...others, key.id].slice(-MOST_KEYS) },
+    })
     return others
   }
 
@@ -198,25 +192,25 @@ export class Health {
     const now = this.#host.now()
     const { scope, cause } = refusal
     const name = scope === 'resource' ? lease.resource : ''
-    const gate = name === '' ? '' : (lease.resources.at(-1) ?? '')
+    const part = name === '' ? null : name
+    const gate = part === null ? '' : (lease.resources.at(-1) ?? '')
     this.#host.incidents.refusedWhateverKey(scope, name, lease.key.id)
     const before = this.#gates.closure(gate === '' ? [] : [gate], now)
     const told = refusal.wait !== undefined && refusal.wait > 0
     const wait = told ? bounded(refusal.wait!) : this.#gates.guess(gate, lease.takenAt, now)
     const until = now + wait + this.#jitter(wait)
-    const keyIds = [...new Set([...(before?.keyIds ?? []), lease.key.id])].slice(0, MOST_LISTED)
     this.#gates.close(gate, {
       cause,
       scope,
-      name: name === '' ? null : name,
+      name: part,
       since: now,
       until,
       tryAfter: undefined,
-      keyIds,
+      keyIds: [lease.key.id],
     })
     // That a resource is overloaded is no matter of a key's.
     if (!before && cause !== 'overload') {
-      this.#tellRefusal(lease, { ...refusal, cause }, told ? until : undefined, name === '' ? null : name)
+      this.#tellRefusal(lease, { ...refusal, cause }, told ? until : undefined, part)
     }
     this.#host.changed()
   }
@@ -230,7 +224,7 @@ export class Health {
   ): void {
     this.#host.emit('key-exhausted', () => ({
       ...{ callId, keyId: key.id, cause, until: until === undefined ? null : dateAt(this.#host.moment(), until) },
-      ...{ scope: reachOf(key, scope, part), part, status, alike: alike.slice(0, MOST_LISTED) },
+      ...{ scope: reachOf(key, scope, part), part, status, alike: alike.slice(0, MOST_KEYS) },
     }))
   }
 

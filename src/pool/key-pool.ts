@@ -85,7 +85,8 @@ export class KeyPool extends EventEmitter<KeyPoolEvents> {
   /**
    * Why keys are running out, the heaviest reason first, each with its evidence in numbers and what to do: limits that
    * are exceeded, bursts, requests in a loop, too little caching, trouble of the service, quotas, bad keys, keys that
-   * share one limit, a limited address or resource, requests that are wrong themselves, endpoints that don't answer. `text` says it all for people to read.
+   * share one limit, a limited address or resource, requests that are wrong themselves, endpoints that don't answer.
+   * `text` says it all for people to read.
    */
   diagnose(): Diagnosis {
     return this.#core.diagnose()

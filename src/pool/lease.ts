@@ -2,6 +2,7 @@ import type { Permit } from '../limiter/limiter.js'
 import type { Secret } from '../secret.js'
 import type { LimitReading } from '../signals/limit-fields.js'
 import type { Demand } from './demand.js'
+import type { Endpoint } from './endpoint.js'
 import type { PooledKey } from './pooled-key.js'
 import type { Lane } from './quota.js'
 
@@ -16,7 +17,12 @@ export interface PartOfLease {
   readonly isProbe: boolean
 }
 
+/** What a lease is made of, besides the demand that it serves. */
+export type LeaseFacts = Pick<Lease, 'key' | 'probe' | 'part' | 'takenAt' | 'rested' | 'triesEndpoint'>
+
+/** Whoever lends. */
 export interface LeaseHost {
+  /** It is over. */
   giveBack(lease: Lease): void
   /** Lends nothing to those in line before the next turn of the event loop. */
   pause(): void
@@ -37,6 +43,8 @@ export class Lease {
   readonly part: PartOfLease | undefined
   /** How long its quota had not been used, in milliseconds. */
   readonly rested: number
+  /** The key's own endpoint, where this is the request that tries it. */
+  readonly triesEndpoint: Endpoint | undefined
   readonly #permit: Permit
   readonly #host: LeaseHost
   #over = false
@@ -45,25 +53,17 @@ export class Lease {
   /** Whether it has come to something: to an answer, whatever that said, or to a failure that was not the caller's doing. */
   hasOutcome = false
 
-  constructor(
-    key: PooledKey,
-    { callId, resource, resources }: Pick<Demand, 'callId' | 'resource' | 'resources'>,
-    permit: Permit,
-    probe: Probe,
-    part: PartOfLease | undefined,
-    takenAt: number,
-    rested: number,
-    host: LeaseHost,
-  ) {
-    this.key = key
+  constructor(facts: LeaseFacts, { callId, resource, resources }: Demand, permit: Permit, host: LeaseHost) {
+    this.key = facts.key
     this.callId = callId
     this.resource = resource
     this.resources = resources
-    this.secret = key.secret
-    this.takenAt = takenAt
-    this.probe = probe
-    this.part = part
-    this.rested = rested
+    this.secret = facts.key.secret
+    this.takenAt = facts.takenAt
+    this.probe = facts.probe
+    this.part = facts.part
+    this.rested = facts.rested
+    this.triesEndpoint = facts.triesEndpoint
     this.#permit = permit
     this.#host = host
   }

@@ -1,8 +1,7 @@
 import type { Clock } from '../clock.js'
 import type { Demand } from './demand.js'
-import type { Endpoint } from './endpoint.js'
 import type { Keyring, Wake } from './keyring.js'
-import { Lease, type Probe } from './lease.js'
+import { Lease, type LeaseHost, type Probe } from './lease.js'
 import type { PooledKey } from './pooled-key.js'
 import { Waiter, WaitingQueue } from './waiting-queue.js'
 
@@ -44,6 +43,7 @@ export class Scheduler {
   readonly #keyring: Keyring
   readonly #host: SchedulerHost
   readonly #queue = new WaitingQueue<Lease>(() => this.#left())
+  readonly #lender: LeaseHost = { giveBack: lease => this.#giveBack(lease), pause: () => this.#pause() }
   #timer: { readonly at: number; readonly cancel: () => void } | undefined
   #closed: (() => Error) | undefined
   /** The request that is choosing its key: nobody is served before it has. */
@@ -252,17 +252,14 @@ export class Scheduler {
     if (triesEndpoint) this.#keyring.settleEndpoint(triesEndpoint)
     this.#settle(key)
     this.#host.taken(key)
-    return new Lease(key, demand, permit, probe, part, now, rested, {
-      giveBack: lease => this.#giveBack(lease, triesEndpoint),
-      pause: () => this.#pause(),
-    })
+    return new Lease({ key, probe, part, takenAt: now, rested, triesEndpoint }, demand, permit, this.#lender)
   }
 
-  #giveBack({ key, probe, part, hasOutcome }: Lease, triedEndpoint: Endpoint | undefined): void {
+  #giveBack({ key, probe, part, triesEndpoint, hasOutcome }: Lease): void {
     key.inFlight--
-    if (triedEndpoint) {
-      triedEndpoint.tried()
-      this.#keyring.settleEndpoint(triedEndpoint)
+    if (triesEndpoint) {
+      triesEndpoint.tried()
+      this.#keyring.settleEndpoint(triesEndpoint)
     }
     // A probe that ended without a verdict (an abort, an overload) lets the next one try.
     if (probe === 'key') key.probing = false
