@@ -17,6 +17,7 @@ import type { KeptTallies } from './policies/counters.js'
 import { createPolicies, type PolicyBook } from './policies/create-policies.js'
 import { problemResponse } from './problem.js'
 import { callerAddress, isLoopback, ranges } from './proxy/address.js'
+import { CallWatch } from './proxy/call-watch.js'
 import { forwarder, type Served } from './proxy/forward.js'
 import { shownTokens } from './proxy/headers.js'
 import { isForeignPage } from './proxy/own-page.js'
@@ -70,6 +71,7 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
   const first = prepare(given)
   const { host = '127.0.0.1', port = 8787 } = first.listen ?? {}
   const log = createLog(first.log)
+  const calls = new CallWatch()
   const state = openStateFile(first.state, log.warn)
   const redis = first.redis === undefined ? undefined : await connectRedis(first.redis)
   const counted = new Map<string, Counted>()
@@ -109,7 +111,10 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
       for (const { fetch } of made) void fetch.close()
       throw error
     }
-    for (const { path, fetch } of made) observe(path, fetch)
+    for (const { path, fetch } of made) {
+      calls.observe(fetch)
+      observe(path, fetch)
+    }
     const budgets = new Map(
       [...routes.values()].flatMap(route => route.policies).map(each => [each.name, each.tallies] as const),
     )
@@ -175,7 +180,7 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
     state.changed()
     log.served(each)
   }
-  const forward = forwarder({ addressOf, served })
+  const forward = forwarder({ calls, addressOf, served })
 
   function application({ config, routes }: Omit<Setup, 'app'>): Hono<{ Bindings: Bindings }> {
     const app = new Hono<{ Bindings: Bindings }>()

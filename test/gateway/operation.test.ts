@@ -147,6 +147,40 @@ describe('what is told', () => {
     expect(text).not.toMatch(/token-of|secret-query|value-one|sha256/)
   })
 
+  it('the log tells of each request what the pool has decided for it', async () => {
+    const file = join(folder, 'log', 'decisions.log')
+    const server = await loopback(({ headers }) =>
+      headers.authorization === 'Bearer value-one' ? { status: 429, headers: { 'retry-after': '30' } } : { body: 'x' },
+    )
+    const route = { upstream: server.url, strategy: 'fill-first', scope: 'model', cache: false } as const
+    const made = await gateway({
+      log: { file },
+      routes: { '/api': { ...route, keys: 'value-one,value-two', limits: { tokens: 1_000, per: '1m' } } },
+    })
+    const ask = (model: string) =>
+      fetch(`${made.url}/api/v1/x`, { method: 'POST', body: JSON.stringify({ model }) }).then(response =>
+        response.text(),
+      )
+    await Promise.all([ask('m'), ask('n')])
+    await made.close()
+    const text = readFileSync(file, 'utf8')
+    const requests = text
+      .trim()
+      .split('\n')
+      .map(line => JSON.parse(line) as { msg: string; callId: string; trace: { keyId: string }[]; part: string })
+      .filter(({ msg }) => msg === 'request')
+    expect(requests.map(({ part }) => part).sort()).toEqual(['m', 'n'])
+    for (const request of requests) {
+      expect(request).toMatchObject({ keyId: 'key-2', tokens: 1, fromCache: false, waited: expect.any(Number) })
+      expect(request.trace).toMatchObject([
+        { keyId: 'key-1', status: 429, cause: 'rate-limit' },
+        { keyId: 'key-2', status: 200, cause: null },
+      ])
+    }
+    expect(new Set(requests.map(({ callId }) => callId)).size).toBe(2)
+    expect(text).not.toMatch(/value-/)
+  })
+
   it('alerts are signed, tried again, and not sent twice in a while', async () => {
     const received: { body: string; headers: Record<string, unknown> }[] = []
     const hook = await loopback(({ body, headers }, count) => {

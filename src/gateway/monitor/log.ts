@@ -1,5 +1,6 @@
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
+import type { RequestFinishedEvent } from 'fetch-keypool'
 import pino from 'pino'
 import { KeypoolError } from '../../errors.js'
 import type { GatewayConfig } from '../config/config.js'
@@ -34,7 +35,7 @@ export function createLog(options: GatewayConfig['log']): GatewayLog {
   })
   const logger = pino({ level, base: undefined, redact: ['*.authorization', '*.value', '*.token'] }, destination)
   return {
-    served({ visit, status, duration, problem, error }) {
+    served({ visit, status, duration, problem, call, error }) {
       const isFine = status < 400
       if (isFine && sample < 1 && Math.random() >= sample) return
       const { route, method, path, address, caller, models } = visit
@@ -43,6 +44,7 @@ export function createLog(options: GatewayConfig['log']): GatewayLog {
           ...{ route, method, path, status, duration: Math.round(duration * 10) / 10, address },
           ...(caller === '' ? {} : { caller }),
           ...(models.length === 0 ? {} : { model: models.join(' ') }),
+          ...(call && decisionsOf(call)),
           ...(problem ? { problem: problem.type, policy: problem.policy } : {}),
           ...(error === undefined ? {} : { error: messageOf(error) }),
         },
@@ -61,6 +63,11 @@ export function createLog(options: GatewayConfig['log']): GatewayLog {
       }
     },
   }
+}
+
+/** What the pool has decided for a request: which keys it was sent with, what came of each time, and what it waited. */
+function decisionsOf({ callId, keyId, part, tokens, waited, fromCache, trace }: RequestFinishedEvent): object {
+  return { callId, keyId, part, tokens, waited, fromCache, trace }
 }
 
 /** @throws KeypoolError with `ERR_CONFIG` for a file that can't be written */

@@ -1,10 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { PooledInit } from 'fetch-keypool'
+import type { PooledInit, RequestFinishedEvent } from 'fetch-keypool'
 import { KeypoolError } from '../../errors.js'
 import { modelsNamed } from '../policies/models.js'
 import { ask, type Visit } from '../policies/policy.js'
 import { watchTokens } from '../policies/watch-tokens.js'
 import { type Problem, problemResponse } from '../problem.js'
+import type { CallWatch, Watched } from './call-watch.js'
 import { forwardedHeaders, returnedHeaders, shownTokens, withoutCredentials } from './headers.js'
 import { reply } from './reply.js'
 import type { Route } from './route.js'
@@ -18,11 +19,14 @@ export interface Served {
   /** Milliseconds till the answer's headers were there. */
   readonly duration: number
   readonly problem: Problem | undefined
+  /** The call that the pool made of it; `undefined`: none. */
+  readonly call: RequestFinishedEvent | undefined
   /** What went wrong, where it is no policy that refuses. */
   readonly error: unknown
 }
 
 export interface ForwardOptions {
+  readonly calls: CallWatch
   addressOf(incoming: IncomingMessage): string
   served(served: Served): void
 }
@@ -36,7 +40,7 @@ const FAILURES: Readonly<Record<string, readonly [number, string, string]>> = {
 }
 
 /** Sends callers' requests on with a key, once all policies let them pass, and their answers back. */
-export function forwarder({ addressOf, served }: ForwardOptions) {
+export function forwarder({ calls, addressOf, served }: ForwardOptions) {
   return async function forward(route: Route, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
     const startedAt = performance.now()
     const gone = new AbortController()
@@ -79,6 +83,7 @@ export function forwarder({ addressOf, served }: ForwardOptions) {
         }
       },
     }
+    const watched: Watched = { call: undefined }
     let failed: unknown
     let isOver = false
     function end(spent: number | undefined): void {
@@ -92,9 +97,13 @@ export function forwarder({ addressOf, served }: ForwardOptions) {
       // What was told till now was taken, whoever has heard the end of it.
       end(visit.spent())
     })
+    function tell(status: number, problem: Problem | undefined): void {
+      const duration = performance.now() - startedAt
+      served({ visit, status, duration, problem, call: watched.call, error: failed })
+    }
     function finish(response: Response, problem: Problem | undefined): Promise<void> {
       for (const each of visit.answered.splice(0)) each()
-      served({ visit, status: response.status, duration: performance.now() - startedAt, problem, error: failed })
+      tell(response.status, problem)
       const headers = returnedHeaders(response.headers, visit.fields)
       if (url) route.hideKeys(headers, url)
       // Whoever is answered before it has sent all, would send the rest to nobody.
@@ -114,13 +123,14 @@ export function forwarder({ addressOf, served }: ForwardOptions) {
       if (taken.kind !== 'none' && (method === 'GET' || method === 'HEAD'))
         return await finish(problemResponse(NO_BODY), NO_BODY)
       const headers = forwardedHeaders(incoming.rawHeaders, tokens)
+      const sent = route.readsBodies ? plainly(headers) : headers
       await finish(
-        await send(route, url!, method, route.readsBodies ? plainly(headers) : headers, taken, visit, gone.signal),
+        await calls.run(watched, () => send(route, url!, method, sent, taken, visit, gone.signal)),
         undefined,
       )
     } catch (error) {
       if (gone.signal.aborted) {
-        served({ visit, status: 499, duration: performance.now() - startedAt, problem: undefined, error: undefined })
+        tell(499, undefined)
         return
       }
       const problem = failure(error)
