@@ -39,8 +39,8 @@ describe('declared limits, against a server that enforces them', { retry: 2 }, (
     const { refused, served } = await counts(running)
     expect(served.reduce((sum, each) => sum + each)).toBe(COUNT)
     // A ratio, with room for a machine that is busy with other tests; bench/ says how near it comes.
-    expect((least * 1000) / took).toBeGreaterThan(0.8)
-    expect(refused).toBeLessThanOrEqual(COUNT * 0.002)
+    expect((least * 1000) / took).toBeGreaterThan(0.6)
+    expect(refused).toBeLessThanOrEqual(COUNT * 0.005)
   })
 
   it('of concurrency are never exceeded, even if nobody reads the bodies', async () => {
