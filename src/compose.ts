@@ -48,6 +48,7 @@ export function composeLayers(
     timeout: settings.timeout.attempt,
     bodyTimeout: settings.timeout.body,
     watchBody,
+    hideKeys: settings.hideKeys,
     isKnownService: settings.isKnownService,
     credentialParameters: provider?.credentialParameters ?? [],
   })
@@ -92,6 +93,7 @@ export function composeLayers(
     store: store ?? engine.membership?.cacheStore(createMemory) ?? createMemory(),
     ...{ keys, tenants, defaults, maxBodyBytes, clock, watchBody },
     scrub: (text, keyId) => engine.registry.scrub(text, keyId),
+    scrubBytes: (bytes, keyId) => engine.registry.scrubBytes(bytes, keyId),
     storeFailed: () => {
       engine.counters.cache.storeErrors++
     },

@@ -69,6 +69,11 @@ export interface Options {
    */
   replay?: ReplayOptions | undefined
   /**
+   * Puts stars in the place of a key's value where a service gives it back in a response (in its headers or its body, plain
+   * or encoded), for programs that hand responses on to others. @default false
+   */
+  hideKeys?: boolean | undefined
+  /**
    * Takes the rate limit headers of one key (`x-ratelimit-remaining` and its kind) off responses, for clients that throttle
    * themselves by them (discord.js): they would slow the whole pool down to that key. @default false
    */

@@ -7,7 +7,7 @@ const MARK = '[secret]'
 const DEPTH = 5
 
 /** All ways in which a value may stand in a text or a URL; made once for each. */
-function formsOf(secret: Secret): readonly string[] {
+export function formsOf(secret: Secret): readonly string[] {
   const known = FORMS.get(secret)
   if (known) return known
   const forms = makeForms(secret.reveal())
@@ -23,7 +23,36 @@ function makeForms(value: string): string[] {
   const form = new URLSearchParams({ k: value }).toString().slice(2)
   const forms = [value, encoded, form, encodeURIComponent(encoded), encodeURIComponent(form)]
   // Some write percent-encodings in small letters.
-  return [...new Set([...forms, ...forms.map(each => each.replace(/%[\dA-F]{2}/g, code => code.toLowerCase()))])]
+  const inUrls = [...forms, ...forms.map(each => each.replace(/%[\dA-F]{2}/g, code => code.toLowerCase()))]
+  const all = [...inUrls, ...inJson(value), ...inHtml(value), ...inBase64(value)]
+  // The longest first: another may be part of it.
+  return [...new Set(all)].sort((a, b) => b.length - a.length)
+}
+
+/** Some escape slashes. */
+function inJson(value: string): string[] {
+  const escaped = JSON.stringify(value).slice(1, -1)
+  return [escaped, escaped.replaceAll('/', '\\/')]
+}
+
+/** With the characters escaped that must be, and with those that some escape besides. */
+function inHtml(value: string): string[] {
+  const named: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }
+  const short = value.replace(/[&<>"]/g, character => named[character]!)
+  return [short, short.replaceAll("'", '&#39;'), short.replaceAll('/', '&#x2F;'), short.replaceAll('/', '&#47;')]
+}
+
+/** As it stands within something that was encoded, with none, one or two bytes before it in its group of three. */
+function inBase64(value: string): string[] {
+  const bytes = new TextEncoder().encode(value)
+  return [0, 1, 2].flatMap(before => {
+    const shifted = new Uint8Array(before + bytes.length)
+    shifted.set(bytes, before)
+    const text = btoa(String.fromCharCode(...shifted))
+    // The characters into which bits of its neighbours go are none of its own.
+    const own = text.slice(Math.ceil((before * 8) / 6), Math.floor((shifted.length * 8) / 6))
+    return own.length < SHORTEST_SECRET ? [] : [own, own.replaceAll('+', '-').replaceAll('/', '_')]
+  })
 }
 
 /** A text without a key's value, plain or encoded for a URL once or twice; as it was, if the value is not in it. */

@@ -42,6 +42,7 @@ export interface Settings {
   readonly keys: KeySource
   /** `maxBytes`: how much of a `Request`'s body is kept so that it can be sent again. */
   readonly replay: { readonly maxBytes: number }
+  readonly hideKeys: boolean
   readonly hideRateLimitHeaders: boolean
   readonly alert: AlertSettings
   readonly logger: Logger | undefined
@@ -129,6 +130,7 @@ export function resolveOptions(options: Options): Settings {
     onExhausted?: 'throw' | 'respond'
     timeout?: number | { attempt?: number; total?: number; body?: number }
     replay?: { maxBytes?: number }
+    hideKeys?: boolean
     hideRateLimitHeaders?: boolean
     alert?: { remaining?: number[]; ahead?: number; quiet?: number }
     logger?: Logger
@@ -165,6 +167,7 @@ export function resolveOptions(options: Options): Settings {
     onExhausted: given.onExhausted ?? 'throw',
     timeout: { attempt: timeout.attempt, total: timeout.total, body: timeout.body },
     keys,
+    hideKeys: given.hideKeys ?? false,
     hideRateLimitHeaders: given.hideRateLimitHeaders ?? false,
     replay: { maxBytes: given.replay?.maxBytes ?? 16 * 1024 * 1024 },
     alert: {

@@ -24,6 +24,8 @@ export interface ResponseCacheOptions extends RecordBookOptions {
   readonly tenants: Tenants
   /** Takes the value of the key with this id out of a text. */
   scrub(text: string, keyId: string | null): string
+  /** Puts stars in its place in bytes. */
+  scrubBytes(bytes: Uint8Array<ArrayBuffer>, keyId: string | null): Uint8Array<ArrayBuffer>
 }
 
 /** What a response was got by. */
@@ -101,7 +103,7 @@ export class ResponseCache {
       },
       whole: () => {
         if (size > maxBodyBytes) return
-        const whole = { ...entry, body: concat(chunks, size) }
+        const whole = { ...entry, body: this.#options.scrubBytes(concat(chunks, size), from.keyId) }
         giveUp()
         this.#add(from.key, whole, { isOutdated: () => flight.outdated })
         flight.land(landed(whole))

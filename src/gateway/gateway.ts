@@ -16,11 +16,11 @@ import { findToken, knownToken } from './policies/authentication.js'
 import type { KeptTallies } from './policies/counters.js'
 import { createPolicies, type PolicyBook } from './policies/create-policies.js'
 import { problemResponse } from './problem.js'
-import { callerAddress, isLoopback, ranges } from './proxy/address.js'
+import { callerAddress, ranges } from './proxy/address.js'
 import { CallWatch } from './proxy/call-watch.js'
 import { forwarder, type Served } from './proxy/forward.js'
 import { shownTokens } from './proxy/headers.js'
-import { isForeignPage } from './proxy/own-page.js'
+import { isForeignPage, isLocal } from './proxy/own-page.js'
 import { createRoute, policed, type Route } from './proxy/route.js'
 import { createUpstream } from './proxy/upstream.js'
 import { whenOver } from './proxy/when-over.js'
@@ -79,7 +79,10 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
   let underWay = 0
   let whenIdle: (() => void) | undefined
 
-  const upstream = createUpstream({ allowPrivate: first.allowPrivateUpstreams ?? false })
+  const upstream = createUpstream({
+    allowPrivate: first.allowPrivateUpstreams ?? false,
+    silence: parseDuration(first.server?.stallTimeout ?? '10m')!,
+  })
   let setup = build(first, undefined)
 
   function build(config: GatewayConfig, before: Setup | undefined): Setup {
@@ -92,8 +95,10 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
     try {
       for (const [path, each] of Object.entries(config.routes)) {
         const known = before?.routes.get(path)
-        if (known && known.made === JSON.stringify(each)) {
-          routes.set(path, { ...known, ...policed(path, each, policies, books) })
+        const traits = policed(path, each, policies, books)
+        // What was stored while others could see it is not for those who may now.
+        if (known && known.made === JSON.stringify(each) && known.seenBy === traits.seenBy) {
+          routes.set(path, { ...known, ...traits })
           continue
         }
         const route = createRoute(
@@ -168,6 +173,11 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
     )
   }
 
+  function isFromHere(incoming: IncomingMessage): boolean {
+    const { headers, socket } = incoming
+    return isLocal({ headers }, addressOf(incoming), setup.isTrusted(socket.remoteAddress ?? ''))
+  }
+
   function served(each: Served): void {
     let counts = counted.get(each.visit.route)
     if (!counts) {
@@ -180,7 +190,10 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
     state.changed()
     log.served(each)
   }
-  const forward = forwarder({ calls, addressOf, served })
+  const forward = forwarder({
+    ...{ calls, addressOf, served },
+    patience: parseDuration(first.server?.idleTimeout ?? '65s')!,
+  })
 
   function application({ config, routes }: Omit<Setup, 'app'>): Hono<{ Bindings: Bindings }> {
     const app = new Hono<{ Bindings: Bindings }>()
@@ -192,13 +205,11 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
     const hasOperator = operators.length > 0
     const access = {
       // Where nobody is named, whoever is on this machine may look; but nobody may change anything.
-      mayLook: (request: Request, address: string) =>
-        hasOperator
-          ? isOperator(request)
-          : isLoopback(address) && !isForeignPage({ headers: Object.fromEntries(request.headers) }),
+      mayLook: (request: Request, incoming: IncomingMessage) =>
+        hasOperator ? isOperator(request) : isFromHere(incoming) && !isForeignPage(incoming),
       mayAct: (request: Request) => hasOperator && isOperator(request),
     }
-    const addressIn = (context: unknown) => addressOf((context as { env: Bindings }).env.incoming)
+    const incomingOf = (context: unknown) => (context as { env: Bindings }).env.incoming
 
     app.get('/health', context => context.json({ status: 'ok' }))
     app.get('/ready', context => {
@@ -207,7 +218,7 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
     })
     if (config.metrics !== false) {
       app.get('/metrics', context => {
-        if (!access.mayLook(context.req.raw, addressIn(context))) {
+        if (!access.mayLook(context.req.raw, incomingOf(context))) {
           return problemResponse({ status: 401, type: 'unauthenticated', title: "The operator's token is needed" })
         }
         const all = [...routes.values()].map(({ path, fetch }) => ({
@@ -226,7 +237,7 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
       '/__keypool',
       operatorApi({
         ...{ routes: () => setup.routes, access, hasOperator, dashboard: config.dashboard !== false },
-        ...{ addressOf: addressIn, closing: closing.signal },
+        ...{ incomingOf, closing: closing.signal },
       }),
     )
     app.all('*', () => problemResponse({ status: 404, type: 'no-route', title: 'No route has this path' }))
@@ -245,6 +256,9 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
       return
     }
     if (closing.signal.aborted) outgoing.setHeader('connection', 'close')
+    // Whatever goes wrong with either is seen where it is read or written; there it must not be missed by anybody.
+    incoming.on('error', () => {})
+    outgoing.on('error', () => {})
     const path = setup.paths.find(each => isUnder(url, each))
     if (path === undefined) {
       void listener(incoming, outgoing)
@@ -255,7 +269,7 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
       if (--underWay === 0) whenIdle?.()
     })
     const route = setup.routes.get(path)!
-    if (route.isOpen && isForeignPage(incoming)) {
+    if (route.isOpen && (isForeignPage(incoming) || !isFromHere(incoming))) {
       refuseForeign(incoming, outgoing)
       return
     }

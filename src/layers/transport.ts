@@ -13,6 +13,7 @@ import {
 import { adoptResponse } from '../http/foreign.js'
 import type { SilenceLimit } from '../http/lazy-body.js'
 import type { BodyWatcher } from '../http/lazy-response.js'
+import { maskResponse } from '../http/mask-response.js'
 import { withFacts } from '../http/response-facts.js'
 import { streamLike } from '../http/web-stream.js'
 import { isOwnRequest } from '../platform.js'
@@ -38,6 +39,8 @@ export interface TransportOptions {
   /** How long the body may keep someone who reads it waiting for its next part, in milliseconds. */
   readonly bodyTimeout: number | undefined
   readonly watchBody: BodyWatcher
+  /** Whether a service that gives back what it was sent may not show the key to whoever reads the response. */
+  readonly hideKeys: boolean
 }
 
 /** Puts the key in and sends: the one place where a key's value is read, and where the wrapped `fetch` is called. */
@@ -82,7 +85,8 @@ export function transport(options: TransportOptions): (signal: AbortSignal | und
         )
         lease?.answered()
         const clean = lease ? withoutKey(response, lease) : response
-        return silence ? options.watchBody(clean, { silence }) : clean
+        const shown = lease && options.hideKeys ? maskResponse(clean, lease.secret) : clean
+        return silence ? options.watchBody(shown, { silence }) : shown
       } catch (error) {
         if (lease?.left && !signal?.aborted) lease.failed()
         // The wrapped fetch may put the URL that it was given, key and all, into its errors.

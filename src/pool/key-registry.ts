@@ -3,6 +3,7 @@ import { InvalidOptionError, KeypoolError } from '../errors.js'
 import type { ResolvedLimit } from '../limiter/create-limiter.js'
 import type { Limiter } from '../limiter/limiter.js'
 import { redactText } from '../redact.js'
+import { maskBytes } from '../redact-bytes.js'
 import type { KeySettings } from '../settings.js'
 import { Endpoint } from './endpoint.js'
 import type { Health } from './health.js'
@@ -151,6 +152,14 @@ export class KeyRegistry {
     if (!key) return text
     const clean = redactText(text, key.secret)
     return key.formerSecret ? redactText(clean, key.formerSecret) : clean
+  }
+
+  /** Puts stars in the place of the value of the key with this id. */
+  scrubBytes(bytes: Uint8Array<ArrayBuffer>, id: string | null): Uint8Array<ArrayBuffer> {
+    const key = id === null ? undefined : this.#keyring.get(id)
+    if (!key) return bytes
+    const clean = maskBytes(bytes, key.secret)
+    return key.formerSecret ? maskBytes(clean, key.formerSecret) : clean
   }
 
   /**

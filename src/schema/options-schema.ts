@@ -226,6 +226,7 @@ export const optionsSchema = object(
     retry: v.optional(retry),
     cache: v.optional(cache),
     maxWait: v.optional(duration),
+    hideKeys: v.optional(v.boolean('true or false')),
     hideRateLimitHeaders: v.optional(v.boolean('true or false')),
     replay: v.optional(object({ maxBytes: v.optional(wholeNumber) }, '{ maxBytes? }')),
     alert: v.optional(

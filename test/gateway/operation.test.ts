@@ -22,7 +22,7 @@ const operator = { authorization: 'Bearer the-operator', 'content-type': 'applic
 describe('the operator', () => {
   const config = { operator: { tokens: [hashToken('the-operator')] } }
   it('lists, adds, disables, enables, resets and removes keys', async () => {
-    const server = await loopback(({ key }) => ({ body: key }))
+    const server = await loopback(() => ({ body: 'served' }))
     const { url } = await gateway({
       ...config,
       routes: { '/api': { upstream: server.url, keys: ['value-one'], cache: false } },
@@ -45,7 +45,8 @@ describe('the operator', () => {
       ['key-1 ready', 'two ready'],
     ])
     expect(await act({ action: 'disable', id: 'key-1' })).toEqual([200, ['key-1 disabled', 'two ready']])
-    expect(await (await fetch(`${url}/api/x`)).text()).toBe('value-two')
+    await fetch(`${url}/api/x`)
+    expect(server.keys()).toEqual(['value-two'])
     expect(await act({ action: 'enable', id: 'key-1' })).toEqual([200, ['key-1 ready', 'two ready']])
     expect(await act({ action: 'reset' })).toEqual([200, ['key-1 ready', 'two ready']])
     expect(await act({ action: 'remove', id: 'two' })).toEqual([200, ['key-1 ready']])

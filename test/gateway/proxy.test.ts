@@ -24,7 +24,8 @@ describe('the gateway', () => {
     })
     expect([answer.status, await answer.text()]).toEqual([201, 'made'])
     expect(answer.headers.get('x-answer')).toBe('yes')
-    expect(answer.headers.getSetCookie()).toEqual(['a=1', 'b=2'])
+    // A session that was made with a key of the pool.
+    expect(answer.headers.getSetCookie()).toEqual([])
     const [received] = server.received
     expect(received).toMatchObject({ method: 'POST', url: '/base/v1/things?q=a%20b&q=c', body: '{"a":1}' })
     expect(received!.headers).toMatchObject({
@@ -54,12 +55,13 @@ describe('the gateway', () => {
 
   it('goes on with the next key where one is refused, with the whole body again', async () => {
     const server = await loopback(({ key }) =>
-      key === keys[0] ? { status: 429, headers: { 'retry-after': '60' } } : { body: key },
+      key === keys[0] ? { status: 429, headers: { 'retry-after': '60' } } : { body: 'served' },
     )
     const { url } = await gateway({ routes: { '/api': { upstream: server.url, keys } } })
     const body = JSON.stringify({ text: 'x'.repeat(300_000) })
     const answer = await fetch(`${url}/api/x`, { method: 'POST', body })
-    expect([answer.status, await answer.text()]).toEqual([200, keys[1]])
+    expect([answer.status, await answer.text()]).toEqual([200, 'served'])
+    expect(server.keys()).toEqual([keys[0], keys[1]])
     expect(server.received.map(each => each.body.length)).toEqual([body.length, body.length])
   })
 
@@ -96,7 +98,7 @@ describe('the gateway', () => {
     expect(server.received[1]!.body === chunks.join('')).toBe(true)
   })
 
-  it('lets packed bodies be as they are, and reads refusals that are packed', async () => {
+  it('lets packed media be as they are, and reads refusals that are packed', async () => {
     const refusal = gzipSync('{"error":{"code":"insufficient_quota"}}')
     const server = await loopback(({ key }) => {
       if (key === keys[0])
@@ -105,7 +107,7 @@ describe('the gateway', () => {
           headers: { 'content-encoding': 'gzip', 'content-type': 'application/json' },
           body: refusal,
         }
-      return { headers: { 'content-encoding': 'gzip' }, body: gzipSync('packed') }
+      return { headers: { 'content-encoding': 'gzip', 'content-type': 'image/png' }, body: gzipSync('packed') }
     })
     const made = await gateway({ routes: { '/api': { upstream: server.url, keys, cache: false } } })
     const { port } = new URL(made.url)
@@ -190,10 +192,10 @@ describe('the gateway', () => {
     const server = await loopback(() => ({ body: 'x' }))
     const { url } = await gateway({ routes: { '/api': { upstream: server.url, keys } } })
     await fetch(`${url}/api/x?key=token-of-caller%3D%3D&other=1`, {
-      headers: { 'x-copy': 'of token-of-caller==', 'x-http-method-override': 'DELETE', 'x-client-ip': '1.1.1.1' },
+      headers: { 'x-copy': 'of token-of-caller==', 'x-http-method-override': 'DELETE', x_original_url: '/admin' },
     })
     expect(server.received[0]!.url).toBe('/x?other=1')
-    expect(JSON.stringify(server.received[0]!.headers)).not.toMatch(/token-of-caller|override|client-ip/)
+    expect(JSON.stringify(server.received[0]!.headers)).not.toMatch(/token-of-caller|override|original/)
   })
 
   it('shows no caller what another was answered, unless the route says that it may', async () => {

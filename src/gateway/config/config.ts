@@ -40,8 +40,10 @@ export interface ServerBounds {
   headersTimeout?: number | string | undefined
   /** In how much time a request must have come in whole. @default '5m' */
   requestTimeout?: number | string | undefined
-  /** How long an idle connection is kept. @default '65s' */
+  /** How long a connection is kept on which nothing happens: no next request, or nobody who reads the answer. @default '65s' */
   idleTimeout?: number | string | undefined
+  /** How long a service may be silent, before its answer or within it. A route's `timeout` may be shorter. @default '10m' */
+  stallTimeout?: number | string | undefined
   /** How many connections there may be. @default 10000 */
   maxConnections?: number | undefined
   /** How long requests that are on their way may take at the end. @default '30s' */

@@ -194,6 +194,7 @@ const schema = object(
           headersTimeout: v.optional(positiveDuration),
           requestTimeout: v.optional(positiveDuration),
           idleTimeout: v.optional(positiveDuration),
+          stallTimeout: v.optional(positiveDuration),
           maxConnections: v.optional(positiveInteger),
           drain: v.optional(duration),
         },

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import { KeypoolError } from 'fetch-keypool'
 import { Hono } from '../hono.js'
 import { type Problem, problemResponse } from '../problem.js'
@@ -10,7 +11,7 @@ const BEAT = 1_000
 
 /** Who may do what: look at the page, and change things. */
 export interface Access {
-  mayLook(request: Request, address: string): boolean
+  mayLook(request: Request, incoming: IncomingMessage): boolean
   mayAct(request: Request): boolean
 }
 
@@ -19,7 +20,7 @@ export interface ApiOptions {
   readonly access: Access
   /** Whether there is somebody who may act at all. */
   readonly hasOperator: boolean
-  addressOf(context: unknown): string
+  incomingOf(context: unknown): IncomingMessage
   readonly dashboard: boolean
   readonly closing: AbortSignal
 }
@@ -56,7 +57,7 @@ export function page(): Response {
 
 /** What the operator sees and does, under `/__keypool`. */
 export function operatorApi(options: ApiOptions): Hono {
-  const { routes, access, hasOperator, addressOf, dashboard, closing } = options
+  const { routes, access, hasOperator, incomingOf, dashboard, closing } = options
   const app = new Hono()
 
   if (dashboard) {
@@ -65,7 +66,7 @@ export function operatorApi(options: ApiOptions): Hono {
 
   app.use('/api/*', async (context, next) => {
     const isLooking = context.req.method === 'GET'
-    const may = isLooking ? access.mayLook(context.req.raw, addressOf(context)) : access.mayAct(context.req.raw)
+    const may = isLooking ? access.mayLook(context.req.raw, incomingOf(context)) : access.mayAct(context.req.raw)
     if (!may) return problemResponse(hasOperator || isLooking ? DENIED : UNKNOWN)
     context.header('cache-control', 'no-store')
     return next()

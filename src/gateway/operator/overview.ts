@@ -1,4 +1,7 @@
-import type { PooledFetch } from 'fetch-keypool'
+import type { KeySnapshot, PooledFetch } from 'fetch-keypool'
+
+/** So many parts of a key are shown: there may be one for each model, of which callers make names up. */
+const PARTS = 50
 
 /** What the page shows of one route; nothing in it is secret. */
 export function overviewOf(path: string, fetch: PooledFetch) {
@@ -9,6 +12,7 @@ export function overviewOf(path: string, fetch: PooledFetch) {
     path,
     keys: pool.keys().map(key => ({
       ...key,
+      ...shownParts(key.parts),
       attempts: stats.keys[key.id]?.attempts ?? 0,
       refusals: stats.keys[key.id]?.refusals ?? {},
     })),
@@ -22,6 +26,12 @@ export function overviewOf(path: string, fetch: PooledFetch) {
     })),
     diagnosis: pool.diagnose().text,
   }
+}
+
+/** Those that rest, and then the others. */
+function shownParts(all: KeySnapshot['parts']) {
+  const parts = [...all].sort((a, b) => Number(a.state === 'ready') - Number(b.state === 'ready')).slice(0, PARTS)
+  return { parts, moreParts: all.length - parts.length }
 }
 
 export type Overview = ReturnType<typeof overviewOf>

@@ -8,7 +8,8 @@ import { SlidingWindow } from '../../limiter/sliding-window.js'
 /** What is counted for one caller. */
 export interface Tally {
   readonly meters: readonly SharedMeter[]
-  usedAt: number
+  /** What requests on their way may take of tokens, and how many of them there are. */
+  readonly reserved: { tokens: number; requests: number }
 }
 
 export interface TallyLimits {
@@ -31,8 +32,10 @@ export function spend(meter: SharedMeter, units: number, at: number): void {
   meter.settle?.(0, units, at, at)
 }
 
-/** How many callers are kept in mind at least; those that have used nothing for a window's time are forgotten first. */
+/** How many callers are kept in mind; beyond that, whoever was here longest ago is forgotten. */
 const MOST = 10_000
+/** So many are looked at for one of whom nothing is counted any more, before one is forgotten that has used something. */
+const LOOKED_AT = 16
 
 /** Counts by whom it is counted for. */
 export class Tallies {
@@ -48,13 +51,12 @@ export class Tallies {
   }
 
   of(name: string, now: number): Tally {
-    let tally = this.#tallies.get(name)
-    if (!tally) {
-      if (this.#tallies.size >= MOST) this.#forget(now)
-      tally = { meters: this.#meters(), usedAt: now }
-      this.#tallies.set(name, tally)
-    }
-    tally.usedAt = now
+    const known = this.#tallies.get(name)
+    if (!known && this.#tallies.size >= MOST) this.#forget(now)
+    const tally = known ?? { meters: this.#meters(), reserved: { tokens: 0, requests: 0 } }
+    // In the order in which they were here last.
+    this.#tallies.delete(name)
+    this.#tallies.set(name, tally)
     return tally
   }
 
@@ -63,9 +65,11 @@ export class Tallies {
     const here = thisMoment(this.#clock)
     const { now } = here
     const kept: Record<string, { used: Record<string, number>; until: number }> = {}
-    for (const [name, { meters }] of this.#tallies) {
+    for (const [name, { meters, reserved }] of this.#tallies) {
       const endsAt = Math.min(...meters.map(meter => meter.endsAt?.(now) ?? Number.POSITIVE_INFINITY))
-      const used = Object.fromEntries(meters.map(meter => [meter.unit, meter.inUse(now)]))
+      const used = Object.fromEntries(
+        meters.map(meter => [meter.unit, meter.inUse(now) + (meter.unit === 'tokens' ? reserved.tokens : 0)]),
+      )
       if (!Number.isFinite(endsAt) || !Object.values(used).some(each => each > 0)) continue
       kept[name] = { used, until: dateAt(here, endsAt).getTime() }
     }
@@ -99,13 +103,17 @@ export class Tallies {
     return meters
   }
 
-  /** Those of whom nothing is counted any more make room; where none is, whoever was here longest ago. */
+  /** Makes room: of those that were here longest ago the first of whom nothing is counted any more, else the very first. */
   #forget(now: number): void {
-    let oldest: [string, number] | undefined
-    for (const [name, { meters, usedAt }] of this.#tallies) {
-      if (meters.every(meter => meter.inUse(now) <= 0)) this.#tallies.delete(name)
-      else if (!oldest || usedAt < oldest[1]) oldest = [name, usedAt]
+    let first: string | undefined
+    let looked = 0
+    for (const [name, { meters, reserved }] of this.#tallies) {
+      if (reserved.requests > 0) continue
+      first ??= name
+      const isIdle = meters.every(meter => meter.inUse(now) <= 0)
+      if (isIdle) first = name
+      if (isIdle || ++looked === LOOKED_AT) break
     }
-    if (this.#tallies.size >= MOST && oldest) this.#tallies.delete(oldest[0])
+    if (first !== undefined) this.#tallies.delete(first)
   }
 }

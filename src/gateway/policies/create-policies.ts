@@ -26,10 +26,14 @@ export function createPolicies(
 ): Policy[] {
   return configs.map(config => {
     const name = JSON.stringify([route, config])
-    const policy = before?.get(name) ?? createPolicy(config, route)
+    const policy = before?.get(name) ?? { ...createPolicy(config, route), ...accessOf(config) }
     book?.set(name, policy)
     return policy
   })
+}
+
+function accessOf(config: PolicyConfig): Pick<Policy, 'access'> {
+  return 'authentication' in config || 'addresses' in config || 'allow' in config ? { access: config } : {}
 }
 
 function createPolicy(config: PolicyConfig, route: string | undefined): Policy {

@@ -1,5 +1,17 @@
 import type { Problem } from '../problem.js'
+import { network } from '../proxy/address.js'
 import type { Tallies } from './counters.js'
+import type { RequestBody } from './request-body.js'
+
+/**
+ * What a request took of tokens: so many, as the answer says; or what can't be known, and was at least so much: no usage was
+ * told, or its caller went before that.
+ */
+export type Spent =
+  | { readonly kind: 'known'; readonly tokens: number }
+  | { readonly kind: 'unknown'; readonly atLeast: number }
+
+export const NOTHING_SPENT: Spent = { kind: 'known', tokens: 0 }
 
 /** A request, as policies see it. */
 export interface Visit {
@@ -8,16 +20,22 @@ export interface Visit {
   readonly method: string
   /** The path behind the route, without the query. */
   readonly path: string
+  /** All that a service may read the path as. */
+  readonly readings: readonly string[]
   /** The caller's address, as far as proxies are trusted. */
   readonly address: string
   /** The tokens that the caller has shown, in whatever place. */
   readonly tokens: readonly string[]
   /** How long the body is said to be, in bytes; `undefined`: it is not said. */
   readonly length: number | undefined
-  /** The models that the body and the path name. */
+  /** The body, once it was asked for; `undefined` till then. */
+  body: RequestBody | undefined
+  /** All models that are named in it, in the path and the query; known with the body. */
   models: readonly string[]
-  /** Finds the models out, for which the body must have come in. */
-  findModel(): Promise<Problem | undefined>
+  /** Why it can't be known which model the service will take; `undefined`: it can. */
+  unknownModel: string | undefined
+  /** Lets the body come in, as far as it is to be looked into. */
+  readBody(): Promise<Problem | undefined>
   /** Who it is, once a policy of authentication has said so; else `''`. */
   caller: string
   /** The place in line. */
@@ -28,10 +46,8 @@ export interface Visit {
   readonly fields: Map<string, string>
   /** Called when the answer's headers are there, or it was not served. */
   readonly answered: (() => void)[]
-  /** The tokens that it has taken so far, as far as the answer tells. */
-  spent: () => number | undefined
-  /** Called when it is over, with the tokens that it took, as far as the answer tells. */
-  readonly ended: ((tokens: number | undefined) => void)[]
+  /** Called once when it is over, with what it took. */
+  readonly ended: ((spent: Spent) => void)[]
 }
 
 /** One thing that is asked of requests, in order. */
@@ -41,8 +57,10 @@ export interface Policy {
   readonly routes: readonly string[] | undefined
   /** Whether it asks who somebody is. */
   readonly authenticates?: boolean
-  /** Whether it wants to know the models. */
-  readonly needsModel?: boolean
+  /** What decides who may see what; `undefined`: it decides nothing of that. */
+  readonly access?: unknown
+  /** Whether it wants to see the body. */
+  readonly needsBody?: boolean
   /** Whether it counts tokens. */
   readonly needsTokens?: boolean
   /** The most that a body may hold, in bytes. */
@@ -61,8 +79,8 @@ export async function ask(
 ): Promise<Problem | undefined> {
   for (const policy of policies) {
     if (policy.routes && !policy.routes.includes(visit.route)) continue
-    if (policy.needsModel) {
-      const problem = await visit.findModel()
+    if (policy.needsBody && !visit.body) {
+      const problem = await visit.readBody()
       if (problem) return problem
     }
     const verdict = policy.check(visit, signal)
@@ -76,9 +94,9 @@ export async function ask(
 export function counted(by: 'caller' | 'address' | 'route' | 'all', { caller, address, route }: Visit): string {
   switch (by) {
     case 'caller':
-      return caller === '' ? `address ${address}` : `caller ${caller}`
+      return caller === '' ? `address ${network(address)}` : `caller ${caller}`
     case 'address':
-      return `address ${address}`
+      return `address ${network(address)}`
     case 'route':
       return `route ${route}`
     case 'all':

@@ -1,12 +1,16 @@
 import { systemClock } from '../../clock.js'
-import type { SharedMeter } from '../../limiter/meter.js'
 import type { Problem } from '../problem.js'
-import { spend, Tallies, type TallyLimits } from './counters.js'
+import { spend, Tallies, type Tally, type TallyLimits } from './counters.js'
 import { counted, type Policy, type Visit } from './policy.js'
+import { ExpectedAnswer, estimateTokens } from './token-estimate.js'
 
 /**
- * So much may each caller ask in a window, or each day or month, or at once. Tokens are counted when the answer says how
- * many it took: who has used more than there was waits till it is made up for.
+ * So much may each caller ask in a window, or each day or month, or at once.
+ *
+ * Tokens are known when the answer says how many it took. Till then so many are reserved as the request may take: what it
+ * sends, and the most that it lets the answer be, or what answers have been of late. A request goes if its reservation fits
+ * into what is left; one alone goes as long as there is anything left, so that what is left at the end can be used. What
+ * can't be known in the end, as no usage was told or the caller went before that, counts as what was reserved.
  *
  * Tells what is left in the IETF's fields (draft-ietf-httpapi-ratelimit-headers-10), and when to come back.
  */
@@ -18,38 +22,61 @@ export function rateLimit(
 ): Policy & { readonly tallies: Tallies } {
   const clock = systemClock()
   const tallies = new Tallies(limits, clock)
+  const expected = new ExpectedAnswer()
+  const countsTokens = limits.tokens !== undefined
 
   function check(visit: Visit): Problem | undefined {
     const now = clock.now()
-    const { meters } = tallies.of(counted(limits.by, visit), now)
-    const weights = meters.map(({ unit }) => (unit === 'tokens' ? 0 : 1))
+    const tally = tallies.of(counted(limits.by, visit), now)
+    const { meters, reserved } = tally
+    const estimate = countsTokens ? estimateTokens(visit.body ?? { kind: 'none' }, visit.length) : NO_TOKENS
+    const reservation = estimate.prompt + (estimate.answer ?? expected.tokens)
     let opensAt = now
-    meters.forEach((meter, index) => {
-      // A request's tokens are not known before: one may go as long as there is any left.
-      const at = meter.availableAt(meter.unit === 'tokens' ? 1 : weights[index]!, now, now + 1)
-      opensAt = Math.max(opensAt, at)
-    })
+    for (const meter of meters) {
+      const isOfTokens = meter.unit === 'tokens'
+      opensAt = Math.max(opensAt, meter.availableAt(1, now, now + 1))
+      if (!isOfTokens || reserved.requests === 0) continue
+      // Those on their way give back what they don't take: soon, but nobody knows when.
+      if (meter.remaining(now) - reserved.tokens < reservation) opensAt = Math.max(opensAt, now + SOON)
+    }
     if (opensAt > now) {
-      tell(visit, name, meters, now)
+      tell(visit, name, tally, now)
       return refusal(kind, Number.isFinite(opensAt) ? opensAt - now : 1_000)
     }
-    meters.forEach((meter, index) => {
-      meter.take(weights[index]!, now)
-      meter.confirm(weights[index]!, now)
-    })
-    tell(visit, name, meters, now)
-    visit.ended.push(tokens => {
+    for (const meter of meters) {
+      if (meter.unit === 'tokens') continue
+      meter.take(1, now)
+      meter.confirm(1, now)
+    }
+    // What takes no tokens holds up nothing.
+    const holds = reservation > 0
+    if (holds) {
+      reserved.tokens += reservation
+      reserved.requests++
+    }
+    tell(visit, name, tally, now)
+    visit.ended.push(spent => {
       const at = clock.now()
-      meters.forEach((meter, index) => {
-        meter.end(weights[index]!, 0)
-        if (meter.unit !== 'tokens' || !tokens) return
-        spend(meter, tokens, at)
-      })
+      if (holds) {
+        reserved.tokens -= reservation
+        reserved.requests--
+      }
+      for (const meter of meters) {
+        if (meter.unit !== 'tokens') meter.end(1, 0)
+        else spend(meter, spent.kind === 'known' ? spent.tokens : Math.max(reservation, spent.atLeast), at)
+      }
+      if (spent.kind === 'known' && spent.tokens > 0 && estimate.answer === undefined) {
+        expected.learn(Math.max(0, spent.tokens - estimate.prompt))
+      }
     })
     return undefined
   }
-  return { ...{ name, routes, tallies, check }, needsTokens: limits.tokens !== undefined }
+  return { ...{ name, routes, tallies, check }, needsTokens: countsTokens, needsBody: countsTokens }
 }
+
+const NO_TOKENS = { prompt: 0, answer: 0 }
+/** When to come back where others have reserved what is left, in milliseconds. */
+const SOON = 1_000
 
 function refusal(kind: 'rate-limit' | 'budget', wait: number): Problem {
   const seconds = Math.max(1, Math.ceil(wait / 1000))
@@ -63,7 +90,7 @@ function refusal(kind: 'rate-limit' | 'budget', wait: number): Problem {
   }
 }
 
-function tell(visit: Visit, name: string, meters: readonly SharedMeter[], now: number): void {
+function tell(visit: Visit, name: string, { meters, reserved }: Tally, now: number): void {
   const label = name.replace(/[^\x20-\x7e]|["\\]/g, '_')
   for (const meter of meters) {
     if (meter.unit === 'concurrency') continue
@@ -76,7 +103,11 @@ function tell(visit: Visit, name: string, meters: readonly SharedMeter[], now: n
     )
     const opensAt = meter.backAt(now)
     const wait = opensAt === undefined ? '' : `;t=${Math.max(0, Math.ceil((opensAt - now) / 1000))}`
-    append(visit, 'ratelimit', `"${id}";r=${Math.max(0, Math.floor(meter.remaining(now)))}${wait}`)
+    append(
+      visit,
+      'ratelimit',
+      `"${id}";r=${Math.max(0, Math.floor(meter.remaining(now) - (meter.unit === 'tokens' ? reserved.tokens : 0)))}${wait}`,
+    )
   }
 }
 

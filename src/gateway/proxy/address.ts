@@ -58,6 +58,16 @@ export function callerAddress(
   return PLAIN.test(address) ? address : (parse(address)?.toString() ?? address)
 }
 
+/** Whoever has an address of IPv6 has 2^64 of them: those of one network (/64) count as one. */
+export function network(address: string): string {
+  const parsed = address.includes(':') ? parse(address) : undefined
+  if (parsed?.kind() !== 'ipv6') return address
+  return `${(parsed as ipaddr.IPv6).parts
+    .slice(0, 4)
+    .map(part => part.toString(16))
+    .join(':')}::/64`
+}
+
 /** Some proxies write `1.2.3.4:567`, or `[::1]:567`. */
 function withoutPort(hop: string): string {
   return hop.replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, '$1').replace(/^\[(.*)\]:\d+$/, '$1')

@@ -25,10 +25,26 @@ const NOT_FORWARDED: ReadonlySet<string> = new Set([
   'x-client-ip',
   'true-client-ip',
   'cf-connecting-ip',
-  // Another method than the one that was allowed.
+  // Another method than the one that was allowed, or another path or host.
   'x-http-method-override',
   'x-http-method',
   'x-method-override',
+  'x-method',
+  'x-original-method',
+  'x-original-url',
+  'x-original-uri',
+  'x-original-host',
+  'x-original-path',
+  'x-rewrite-url',
+  'x-rewrite-uri',
+  'x-override-url',
+  'x-accel-redirect',
+  'x-host',
+  'x-path',
+  'x-url',
+  'x-http-host-override',
+  'x-cluster-client-ip',
+  'fly-client-ip',
 ])
 /** A shorter token is part of too many words to be looked for. */
 const SHORTEST = 6
@@ -46,7 +62,10 @@ export function forwardedHeaders(rawHeaders: readonly string[], tokens: readonly
   const headers: [string, string][] = []
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index]!.toLowerCase()
-    if (NOT_FORWARDED.has(name) || named.has(name) || name.startsWith('x-forwarded-')) continue
+    // Some servers take the one for the other (CGI).
+    const plain = name.replaceAll('_', '-')
+    if (NOT_FORWARDED.has(plain) || named.has(name) || plain.startsWith('x-forwarded-') || name.startsWith(':'))
+      continue
     const value = rawHeaders[index + 1]!
     // A token may stand in any field: in the referrer's query, say.
     if (tokens.some(token => token.length >= SHORTEST && value.includes(token))) continue
@@ -55,16 +74,32 @@ export function forwardedHeaders(rawHeaders: readonly string[], tokens: readonly
   return headers
 }
 
-/** The answer's fields as they go back, with some of the gateway's own. */
-export function returnedHeaders(headers: Headers, own: ReadonlyMap<string, string>): Record<string, string | string[]> {
+const SANDBOX = "sandbox; default-src 'none'"
+/** What runs nothing in a browser, whatever is in it. */
+const INERT = /^(?:application\/(?:[\w.-]+\+)?json|text\/(?:event-stream|plain)|image\/(?!svg)|audio\/|video\/)/i
+
+/**
+ * The answer's fields as they go back, with some of the gateway's own.
+ *
+ * Cookies stay here: a session that was made with a key of the pool is not the caller's. What a service sends as a page does
+ * not run as one of the gateway's, where the operator's page is.
+ */
+export function returnedHeaders(
+  status: number,
+  headers: Headers,
+  own: ReadonlyMap<string, string>,
+): Record<string, string | string[]> {
   const returned: Record<string, string | string[]> = {}
   const connection = headers.get('connection')
   const named = connection ? connection.split(',').map(name => name.trim().toLowerCase()) : []
   for (const [name, value] of headers) {
     if (!HOP_BY_HOP.has(name) && name !== 'set-cookie' && !named.includes(name)) returned[name] = value
   }
-  const cookies = headers.getSetCookie()
-  if (cookies.length > 0) returned['set-cookie'] = cookies
+  // These have no body, whatever the service says of its length (RFC 9110 sections 8.6 and 15.3.6).
+  if (status === 204) delete returned['content-length']
+  if (status === 205) returned['content-length'] = '0'
+  returned['x-content-type-options'] = 'nosniff'
+  if (!INERT.test(headers.get('content-type') ?? '')) returned['content-security-policy'] = SANDBOX
   for (const [name, value] of own) returned[name] = name in returned ? `${returned[name]}, ${value}` : value
   return returned
 }

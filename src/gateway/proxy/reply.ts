@@ -4,34 +4,31 @@ import { SMALL } from './upstream.js'
 
 /**
  * Writes a response to a caller, as it comes: a small body at once, a longer one, or one of which nobody says how long it
- * is, piece by piece, no faster than the caller reads.
+ * is, piece by piece, no faster than the caller reads. Whoever reads nothing for a time is cut off.
  *
  * @param headers - as they go back
- * @param watched - the body as it is looked at on its way; `undefined`: it is not
+ * @param patience - how long the caller may read nothing, in milliseconds
  */
 export async function reply(
   response: Response,
   headers: Record<string, string | string[]>,
-  watched: ReadableStream<Uint8Array> | null | undefined,
   outgoing: ServerResponse,
+  patience: number,
 ): Promise<void> {
-  if (outgoing.destroyed) {
-    await (watched ?? response.body)?.cancel()
-    return
-  }
   const { status } = response
-  const whole = watched === undefined ? lazyBodyOf(response)?.bytes : undefined
-  if (whole) {
-    outgoing.writeHead(status, headers).end(whole)
+  if (outgoing.destroyed) {
+    await response.body?.cancel()
     return
   }
-  const body = watched === undefined ? response.body : watched
+  const whole = lazyBodyOf(response)?.bytes
+  const body = whole ? null : response.body
   if (!body) {
-    outgoing.writeHead(status, headers).end()
+    outgoing.writeHead(status, headers)
+    end(outgoing, patience, whole)
     return
   }
   const length = response.headers.get('content-length')
-  if (watched === undefined && length !== null && Number(length) <= SMALL) {
+  if (length !== null && Number(length) <= SMALL) {
     let bytes: Uint8Array
     try {
       bytes = new Uint8Array(await response.arrayBuffer())
@@ -40,16 +37,17 @@ export async function reply(
       outgoing.destroy()
       return
     }
-    outgoing.writeHead(status, headers).end(bytes)
+    outgoing.writeHead(status, headers)
+    end(outgoing, patience, bytes)
     return
   }
   outgoing.writeHead(status, headers)
   // The caller may act on the headers long before the first piece of the body.
   outgoing.flushHeaders()
-  await pour(body, outgoing)
+  await pour(body, outgoing, patience)
 }
 
-async function pour(body: ReadableStream<Uint8Array>, outgoing: ServerResponse): Promise<void> {
+async function pour(body: ReadableStream<Uint8Array>, outgoing: ServerResponse, patience: number): Promise<void> {
   const reader = body.getReader()
   const gone = () => void reader.cancel().catch(() => {})
   outgoing.once('close', gone)
@@ -57,15 +55,35 @@ async function pour(body: ReadableStream<Uint8Array>, outgoing: ServerResponse):
     for (;;) {
       const { done, value } = await reader.read()
       if (done) break
-      if (!outgoing.write(value)) await drained(outgoing)
+      if (outgoing.write(value)) continue
+      timed(outgoing, patience)
+      await drained(outgoing)
+      timed(outgoing, 0)
     }
-    outgoing.end()
+    end(outgoing, patience)
   } catch {
     // The service has broken off: so does this, that nobody takes the part for the whole.
     outgoing.destroy()
   } finally {
     outgoing.off('close', gone)
   }
+}
+
+function end(outgoing: ServerResponse, patience: number, bytes?: Uint8Array): void {
+  outgoing.end(bytes)
+  if (outgoing.writableFinished || (outgoing.socket?.writableLength ?? 0) === 0) return
+  timed(outgoing, patience)
+  // Before the server looks how long it will wait for the next request.
+  outgoing.prependOnceListener('finish', () => timed(outgoing, 0))
+}
+
+/**
+ * Cuts a connection off on which nothing goes out for so long, in milliseconds; `0`: no more. What goes out slowly counts, as the
+ * socket looks how much is left of what was written.
+ */
+function timed({ socket }: ServerResponse, milliseconds: number): void {
+  // One that stands behind others on its connection has none yet.
+  socket?.setTimeout(milliseconds)
 }
 
 function drained(outgoing: ServerResponse): Promise<void> {

@@ -16,14 +16,18 @@ export interface Route {
   readonly policies: readonly Policy[]
   /** What stands before the rest of a path. */
   readonly base: { readonly origin: string; readonly href: string; readonly path: string }
-  /** Whether what comes back must be readable: for tokens, or for a provider's refusals that come as successes. */
-  readonly readsBodies: boolean
   /** The most that a body may hold, in bytes. */
   readonly maxBody: number
   /** Takes the key out of an answer's fields, and makes those that lead to the service lead here. */
   hideKeys(headers: Record<string, string | string[]>, url: URL): void
+  /** The name of the provider; `undefined`: none that is known. */
+  readonly provider: string | undefined
+  /** Whether it is of interest what answers say of tokens. */
+  readonly countsTokens: boolean
   /** Whether nobody is asked for a token. */
   readonly isOpen: boolean
+  /** Where answers are stored: who may see what of them, its policies of access as text. */
+  readonly seenBy: string
   /** What it was made of, to tell whether that has changed. */
   readonly made: string
 }
@@ -49,6 +53,7 @@ export function createRoute(
     const traits = policed(path, config, policies, books)
     const fetch = wrapFetch(upstreamFetch, {
       retry: 2,
+      hideKeys: true,
       // Where callers are told apart, what one may see is not to be shown to another, unless that is said to be fine.
       cache: traits.isOpen,
       ...options,
@@ -61,6 +66,7 @@ export function createRoute(
     return {
       ...{ path, fetch, made: JSON.stringify(config), base: within },
       hideKeys: keyHider(path, within, config),
+      provider: typeof config.provider === 'string' ? config.provider : undefined,
       ...traits,
     }
   } catch (error) {
@@ -72,19 +78,21 @@ export function createRoute(
 /** What of a route follows from its policies, which may change while its pool goes on. */
 export function policed(
   path: string,
-  { policies: own = [], limits = [], provider }: RouteConfig,
+  { policies: own = [], limits = [], cache }: RouteConfig,
   shared: readonly Policy[],
   { before, book }: Books = {},
-): Pick<Route, 'policies' | 'readsBodies' | 'isOpen' | 'maxBody'> {
+): Pick<Route, 'policies' | 'isOpen' | 'countsTokens' | 'seenBy' | 'maxBody'> {
   const policies = [...shared, ...createPolicies(own, path, before, book)].filter(
     ({ routes }) => routes?.includes(path) ?? true,
   )
-  const countsTokens = [limits].flat().some(limit => limit.tokens !== undefined)
+  const hasTokenLimits = [limits].flat().some(limit => limit.tokens !== undefined)
+  const isOpen = !policies.some(({ authenticates }) => authenticates)
   return {
     policies,
-    readsBodies: countsTokens || provider !== undefined || policies.some(({ needsTokens }) => needsTokens),
+    countsTokens: hasTokenLimits || policies.some(({ needsTokens }) => needsTokens),
     maxBody: Math.min(Number.POSITIVE_INFINITY, ...policies.map(({ maxBody }) => maxBody ?? Number.POSITIVE_INFINITY)),
-    isOpen: !policies.some(({ authenticates }) => authenticates),
+    isOpen,
+    seenBy: (cache ?? isOpen) === false ? '' : JSON.stringify(policies.flatMap(({ access = [] }) => access)),
   }
 }
 

@@ -1,6 +1,6 @@
 import { lookup as systemLookup } from 'node:dns'
 import { isIP, type LookupFunction } from 'node:net'
-import { Readable } from 'node:stream'
+import { pipeline, Readable, type Transform } from 'node:stream'
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib'
 import { Agent } from 'undici'
 import { KeypoolError } from '../../errors.js'
@@ -13,6 +13,8 @@ export const SMALL = 64 * 1024
 const BODYLESS: ReadonlySet<number> = new Set([101, 204, 205, 304])
 
 export interface UpstreamOptions {
+  /** How long a service may be silent, before its answer and within it, in milliseconds. */
+  readonly silence: number
   /** Private addresses that may be connected to: any, or those in ranges. */
   readonly allowPrivate: boolean | readonly string[]
 }
@@ -25,9 +27,9 @@ export interface Upstream {
 /**
  * A `fetch` for what is behind the gateway: bodies come as they are sent, redirects are the caller's to follow, and no
  * address is connected to that is not of the public internet, unless it is allowed: checked at the connection, so that no
- * name that resolves to another address later gets round it.
+ * name that resolves to another address later gets round it. Texts come unpacked, as they are to be looked through.
  */
-export function createUpstream({ allowPrivate }: UpstreamOptions): Upstream {
+export function createUpstream({ allowPrivate, silence }: UpstreamOptions): Upstream {
   const isAllowed = allowPrivate === true ? () => true : ranges(allowPrivate === false ? [] : allowPrivate)
   const refuse = (host: string, address: string) =>
     isPrivate(address) && !isAllowed(address)
@@ -46,8 +48,8 @@ export function createUpstream({ allowPrivate }: UpstreamOptions): Upstream {
   }
   const agent = new Agent({
     connect: { lookup, timeout: 10_000 },
-    headersTimeout: 0,
-    bodyTimeout: 0,
+    headersTimeout: silence,
+    bodyTimeout: silence,
     pipelining: 1,
     connections: 512,
   })
@@ -69,7 +71,7 @@ export function createUpstream({ allowPrivate }: UpstreamOptions): Upstream {
         origin: url.origin,
         path: url.pathname + url.search,
         method: method as 'GET',
-        headers: Object.fromEntries(headers),
+        headers: { ...Object.fromEntries(headers), 'accept-encoding': 'identity' },
         body: body === undefined || body === null ? null : toNode(body),
         signal: signal ?? undefined,
       })
@@ -80,7 +82,8 @@ export function createUpstream({ allowPrivate }: UpstreamOptions): Upstream {
           if (each !== undefined) fields.append(name, sendable(each))
       }
       if (BODYLESS.has(status) || method === 'HEAD') {
-        answer.body.resume()
+        // It may say that it has a body, and break off before that is there: nobody is waiting for it.
+        answer.body.on('error', () => {}).resume()
         return respond(null, status, fields, url)
       }
       // Whoever keeps it must not give it to those that can't unpack it.
@@ -89,12 +92,12 @@ export function createUpstream({ allowPrivate }: UpstreamOptions): Upstream {
       }
       const length = Number(fields.get('content-length') ?? Number.NaN)
       // A small body is there with its headers, or a moment later: a stream would cost more than all the rest.
-      if (status < 400 && length <= SMALL) {
+      if (length <= SMALL && !isPackedText(fields)) {
         const bytes = (await answer.body.bytes()) as Uint8Array<ArrayBuffer>
         const facts = { statusText: '', url: url.href, redirected: false, type: 'basic' } as const
         return responseOf(bytes, inRange(status), facts, fields)
       }
-      return respond(Readable.toWeb(plain(answer.body, status, fields)) as ReadableStream, status, fields, url)
+      return respond(Readable.toWeb(plain(answer.body, fields)) as ReadableStream, status, fields, url)
     } catch (error) {
       if (signal?.aborted) throw signal.reason
       throw new TypeError('fetch failed', { cause: error })
@@ -103,23 +106,35 @@ export function createUpstream({ allowPrivate }: UpstreamOptions): Upstream {
   return { fetch: fetch as typeof globalThis.fetch, close: () => agent.destroy() }
 }
 
-/** What the pool reads to know what a refusal means must be plain; all else stays as it was packed. */
-function plain(body: Readable, status: number, headers: Headers): Readable {
-  const coding = headers.get('content-encoding')?.toLowerCase()
-  if (status < 400 || !coding) return body
-  const decoder =
-    coding === 'gzip'
-      ? createGunzip()
-      : coding === 'br'
-        ? createBrotliDecompress()
-        : coding === 'deflate'
-          ? createInflate()
-          : undefined
-  if (!decoder) return body
+const DECODERS: Readonly<Record<string, () => Transform>> = {
+  gzip: createGunzip,
+  'x-gzip': createGunzip,
+  br: createBrotliDecompress,
+  deflate: createInflate,
+}
+/** Media and archives: nothing in them is read here. */
+const NO_TEXT = /^(?:image\/(?!svg)|audio\/|video\/|font\/|application\/(?:octet-stream|zip|gzip|x-tar|pdf)\b)/i
+
+function decoderOf(headers: Headers): (() => Transform) | undefined {
+  return DECODERS[headers.get('content-encoding')?.trim().toLowerCase() ?? '']
+}
+
+/** Whether a text was packed, although that was not asked for. */
+function isPackedText(headers: Headers): boolean {
+  return decoderOf(headers) !== undefined && !NO_TEXT.test(headers.get('content-type') ?? '')
+}
+
+/** What is read on its way (what refusals mean, tokens that were taken, keys that are given back) must be plain. */
+function plain(body: Readable, headers: Headers): Readable {
+  if (!isPackedText(headers)) return body
+  const decoder = decoderOf(headers)!()
   headers.delete('content-encoding')
   headers.delete('content-length')
-  body.on('error', error => decoder.destroy(error))
-  return body.pipe(decoder)
+  const tag = headers.get('etag')
+  // The same representation, but no more the same bytes (RFC 9110 section 8.8.1).
+  if (tag?.startsWith('"')) headers.set('etag', `W/${tag}`)
+  // Whichever of the two ends ends the other; who reads the second learns of it.
+  return pipeline(body, decoder, () => {})
 }
 
 /** A field's bytes, one to a character, as they go on: some servers send UTF-8. */
@@ -131,7 +146,8 @@ function toNode(body: BodyInit): string | Uint8Array | Readable {
   if (typeof body === 'string' || body instanceof Uint8Array) return body
   if (body instanceof ArrayBuffer) return new Uint8Array(body)
   const stream = body instanceof ReadableStream ? body : new Response(body).body!
-  return Readable.fromWeb(stream as Parameters<typeof Readable.fromWeb>[0])
+  // It may fail before anybody has begun to read it: the request then fails for a reason of its own.
+  return Readable.fromWeb(stream as Parameters<typeof Readable.fromWeb>[0]).on('error', () => {})
 }
 
 function respond(body: ReadableStream | null, status: number, headers: Headers, url: URL): Response {

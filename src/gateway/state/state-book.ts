@@ -11,6 +11,8 @@ import type { SharedPool } from '../../sharing.js'
 const LONG = 3_600_000
 /** What is kept is of no use after so long, in milliseconds. */
 const KEPT = 32 * 86_400_000
+/** So many parts of a quota are kept. */
+const PARTS = 200
 
 /** What is kept of one quota. */
 interface Kept {
@@ -84,7 +86,11 @@ export class StateBook {
         const isOfKey = news.kind === 'rejected' || news.kind === 'disabled' || news.kind === 'enabled'
         const here = thisMoment(pool.clock)
         const kept = this.#keptOf(this.#names.get(key) ?? nameOf(route, key), here.wall)
-        kept.news[isOfKey ? 'key' : `part ${news.part}`] = atMoments(news, at => dateAt(here, at).getTime())
+        const part = isOfKey ? 'key' : `part ${news.part}`
+        // In the order in which they were told.
+        delete kept.news[part]
+        kept.news[part] = atMoments(news, at => dateAt(here, at).getTime())
+        forgetParts(kept)
         this.#changed()
       },
       cacheStore: () => undefined,
@@ -134,6 +140,12 @@ export class StateBook {
     if (kept.finding) key.quota.limiter.adopt(kept.finding)
     pool.changed(key.quota)
   }
+}
+
+/** Callers make up names of models: of parts the last ones are kept. */
+function forgetParts({ news }: Kept): void {
+  const parts = Object.keys(news).filter(name => name !== 'key')
+  for (const name of parts.slice(0, Math.max(0, parts.length - PARTS))) delete news[name]
 }
 
 function endOf(meter: SharedMeter, now: number): number | undefined {
