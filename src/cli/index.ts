@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { createRequire } from 'node:module'
 import { parseArgs } from 'node:util'
 import { KeypoolError } from 'fetch-keypool'
 import { checkKeys } from './check-keys.js'
@@ -17,6 +18,7 @@ const USAGE = `fetch-keypool: pools of API keys
   fetch-keypool keys [list] | add KEY | disable ID | enable ID | reset [ID] | remove ID   [--route /openai]
       Asks a running gateway (--gateway http://127.0.0.1:8787, --token or KEYPOOL_TOKEN). With '-' as KEY, it is read
       from standard input.
+  fetch-keypool --version
   fetch-keypool token
       Makes a token for a caller or an operator, with the hash for the configuration.
 `
@@ -31,11 +33,16 @@ const OPTIONS = {
   token: { type: 'string' },
   json: { type: 'boolean', default: false },
   help: { type: 'boolean', short: 'h', default: false },
+  version: { type: 'boolean', short: 'v', default: false },
 } as const
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({ options: OPTIONS, allowPositionals: true })
   const [command, ...rest] = positionals
+  if (values.version) {
+    process.stdout.write(`${versionOfPackage()}\n`)
+    return
+  }
   if (values.help || command === undefined) {
     process.stdout.write(USAGE)
     if (!values.help) process.exitCode = 2
@@ -58,6 +65,11 @@ async function main(): Promise<void> {
     default:
       throw new KeypoolError('ERR_CONFIG', `There is no command '${command}': see fetch-keypool --help.`)
   }
+}
+
+function versionOfPackage(): string {
+  const { version } = createRequire(import.meta.url)('fetch-keypool/package.json') as { version: string }
+  return version
 }
 
 // Whoever reads the first line only, has read enough.

@@ -50,12 +50,29 @@ export async function keys(
   if (!['list', 'add', 'remove', 'disable', 'enable', 'reset'].includes(action)) {
     throw new KeypoolError('ERR_CONFIG', `keys: list, add, remove, disable, enable or reset, not '${action}'.`)
   }
+  if (action === 'list' && route === undefined) return listAll(remote)
   const path = route ?? (await onlyRoute(remote))
   if (action === 'list') return show(remote, await ask(remote, `keys${path}`))
   if (what === undefined && action !== 'reset') throw new KeypoolError('ERR_CONFIG', `keys ${action}: which one?`)
   const key = action === 'add' ? (what === '-' ? await standardInput() : what) : undefined
   const body = key === undefined ? { action, ...(what === undefined ? {} : { id: what }) } : { action, key }
   show(remote, await ask(remote, `keys${path}`, body))
+}
+
+async function listAll(remote: Remote): Promise<void> {
+  const { routes } = (await ask(remote, 'overview')) as Overview
+  if (remote.json)
+    return write(
+      JSON.stringify(
+        routes.map(({ path, keys }) => ({ path, keys })),
+        undefined,
+        2,
+      ),
+    )
+  for (const { path, keys } of routes) {
+    write(path)
+    list(keys)
+  }
 }
 
 async function onlyRoute(remote: Remote): Promise<string> {
@@ -79,9 +96,14 @@ async function ask({ gateway, token }: Remote, path: string, body?: object): Pro
   } catch (error) {
     throw new KeypoolError('ERR_CONFIG', `No gateway answers at ${gateway}.`, { cause: error })
   }
-  const given = (await answer.json().catch(() => undefined)) as { title?: string } | undefined
+  const given = (await answer.json().catch(() => undefined)) as { title?: string; detail?: string } | undefined
   if (answer.ok) return given
-  throw new KeypoolError('ERR_CONFIG', `${gateway}: ${given?.title ?? `it answered with ${answer.status}`}`)
+  const said = [given?.title ?? `it answered with ${answer.status}`, given?.detail].filter(Boolean).join(': ')
+  throw new KeypoolError('ERR_CONFIG', `${gateway}: ${said}${answer.status === 401 ? hint(token) : ''}`)
+}
+
+function hint(token: string | undefined): string {
+  return token === undefined ? ' (--token, or KEYPOOL_TOKEN in the environment)' : ': this one is not known'
 }
 
 function show({ json }: Remote, given: unknown): void {

@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, isIP } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import type { KeyPoolEvents, PooledFetch } from 'fetch-keypool'
 import { parseDuration } from '../duration.js'
-import { KeypoolError } from '../errors.js'
+import { InvalidOptionError, KeypoolError } from '../errors.js'
 import { ALERT_EVENTS, type GatewayConfig } from './config/config.js'
 import { prepare } from './config/prepare.js'
 import { connectRedis } from './connect-redis.js'
@@ -11,15 +11,16 @@ import { Hono } from './hono.js'
 import { type AlertSender, alertSender } from './monitor/alerts.js'
 import { createLog } from './monitor/log.js'
 import { type Served as Counted, metricsText } from './monitor/metrics.js'
+import { Doorkeeper } from './operator/access.js'
 import { operatorApi, page } from './operator/api.js'
-import { findToken, knownToken } from './policies/authentication.js'
+import { FailedTokens } from './operator/failed-tokens.js'
+import { knownToken } from './policies/authentication.js'
 import type { KeptTallies } from './policies/counters.js'
 import { createPolicies, type PolicyBook } from './policies/create-policies.js'
 import { problemResponse } from './problem.js'
-import { callerAddress, ranges } from './proxy/address.js'
+import { callerAddress, isPrivate, ranges } from './proxy/address.js'
 import { CallWatch } from './proxy/call-watch.js'
 import { forwarder, type Served } from './proxy/forward.js'
-import { shownTokens } from './proxy/headers.js'
 import { isForeignPage, isLocal } from './proxy/own-page.js'
 import { createRoute, policed, type Route } from './proxy/route.js'
 import { createUpstream } from './proxy/upstream.js'
@@ -76,6 +77,7 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
   const redis = first.redis === undefined ? undefined : await connectRedis(first.redis)
   const counted = new Map<string, Counted>()
   const closing = new AbortController()
+  const failed = new FailedTokens()
   let underWay = 0
   let whenIdle: (() => void) | undefined
 
@@ -110,6 +112,7 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
           books,
         )
         made.push(route)
+        refusePrivate(route, config)
         routes.set(path, route)
       }
     } catch (error) {
@@ -197,18 +200,9 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
 
   function application({ config, routes }: Omit<Setup, 'app'>): Hono<{ Bindings: Bindings }> {
     const app = new Hono<{ Bindings: Bindings }>()
-    const operators = (config.operator?.tokens ?? []).map(hash => knownToken('operator', hash))
-    const isOperator = (request: Request) => {
-      const headers = Object.fromEntries(request.headers)
-      return findToken(operators, shownTokens(headers, new URL(request.url).search)) !== undefined
-    }
-    const hasOperator = operators.length > 0
-    const access = {
-      // Where nobody is named, whoever is on this machine may look; but nobody may change anything.
-      mayLook: (request: Request, incoming: IncomingMessage) =>
-        hasOperator ? isOperator(request) : isFromHere(incoming) && !isForeignPage(incoming),
-      mayAct: (request: Request) => hasOperator && isOperator(request),
-    }
+    const operators = (config.operator?.tokens ?? []).map(hash => knownToken(hash.slice(0, 'sha256:'.length + 8), hash))
+    const isOwn = (incoming: IncomingMessage) => isFromHere(incoming) && !isForeignPage(incoming)
+    const door = new Doorkeeper({ operators, addressOf, isFromHere: isOwn, failed })
     const incomingOf = (context: unknown) => (context as { env: Bindings }).env.incoming
 
     app.get('/health', context => context.json({ status: 'ok' }))
@@ -218,9 +212,8 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
     })
     if (config.metrics !== false) {
       app.get('/metrics', context => {
-        if (!access.mayLook(context.req.raw, incomingOf(context))) {
-          return problemResponse({ status: 401, type: 'unauthenticated', title: "The operator's token is needed" })
-        }
+        const access = door.mayLook(incomingOf(context))
+        if (access.kind === 'refused') return problemResponse(access.problem)
         const all = [...routes.values()].map(({ path, fetch }) => ({
           path,
           fetch,
@@ -236,8 +229,9 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
     app.route(
       '/__keypool',
       operatorApi({
-        ...{ routes: () => setup.routes, access, hasOperator, dashboard: config.dashboard !== false },
-        ...{ incomingOf, closing: closing.signal },
+        ...{ routes: () => setup.routes, door, dashboard: config.dashboard !== false },
+        ...{ incomingOf, addressOf, closing: closing.signal },
+        acted: action => log.event('info', action, 'operator'),
       }),
     )
     app.all('*', () => problemResponse({ status: 404, type: 'no-route', title: 'No route has this path' }))
@@ -252,10 +246,10 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
   function serve(incoming: IncomingMessage, outgoing: ServerResponse): void {
     const { url } = incoming
     if (!url?.startsWith('/')) {
-      outgoing.writeHead(400, { connection: 'close' }).end()
+      outgoing.writeHead(400, incoming.httpVersionMajor < 2 ? { connection: 'close' } : {}).end()
       return
     }
-    if (closing.signal.aborted) outgoing.setHeader('connection', 'close')
+    if (closing.signal.aborted && incoming.httpVersionMajor < 2) outgoing.setHeader('connection', 'close')
     // Whatever goes wrong with either is seen where it is read or written; there it must not be missed by anybody.
     incoming.on('error', () => {})
     outgoing.on('error', () => {})
@@ -290,7 +284,7 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
         : new Promise<void>(resolve => {
             whenIdle = resolve
           })
-    server.closeIdleConnections()
+    server.closeIdle()
     let timer: NodeJS.Timeout | undefined
     await Promise.race([
       idle,
@@ -299,19 +293,21 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
       }),
     ])
     clearTimeout(timer)
-    server.closeAllConnections()
+    server.closeAll()
   }
 
   return {
     listen: () =>
       new Promise((resolve, reject) => {
         if (closing.signal.aborted) return reject(new KeypoolError('ERR_CLOSED', 'This gateway was closed.'))
-        server.once('error', error => {
+        server.listener.once('error', error => {
           reject(new KeypoolError('ERR_CONFIG', `listen: ${error.message}.`, { cause: error }))
         })
-        server.listen(port, host, () => {
-          const { address, port: actual } = server.address() as AddressInfo
-          resolve(`http://${address.includes(':') ? `[${address}]` : address}:${actual}`)
+        server.listener.listen(port, host, () => {
+          const { address, port: actual } = server.listener.address() as AddressInfo
+          resolve(
+            `${first.listen?.tls ? 'https' : 'http'}://${address.includes(':') ? `[${address}]` : address}:${actual}`,
+          )
         })
       }),
     pool(path) {
@@ -322,9 +318,10 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
     async reload(next) {
       const config = prepare(next, host)
       const before = setup
+      server.renew(config.listen?.tls)
       setup = build(config, before)
       for (const name of FIXED) {
-        if (JSON.stringify(config[name]) !== JSON.stringify(first[name]))
+        if (JSON.stringify(fixed(config, name)) !== JSON.stringify(fixed(first, name)))
           log.warn(`'${name}' is read at the start only.`)
       }
       const kept = new Set([...setup.routes.values()].map(({ fetch }) => fetch))
@@ -333,7 +330,7 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
     async close() {
       if (closing.signal.aborted) return
       closing.abort()
-      const ended = new Promise<void>(resolve => server.close(() => resolve()))
+      const ended = new Promise<void>(resolve => server.stop(resolve))
       await drain(parseDuration(first.server?.drain ?? '30s')!)
       await Promise.all([...setup.routes.values()].map(({ fetch }) => fetch.close()))
       await state.flush()
@@ -343,7 +340,7 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
       ])
       redis?.close()
       await upstream.close()
-      if (server.listening) await ended
+      if (server.listener.listening) await ended
       log.flush()
     },
   }
@@ -353,7 +350,7 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
 function refuseForeign(incoming: IncomingMessage, outgoing: ServerResponse): void {
   const title = 'Without a policy of authentication only programs on this machine are served, by a loopback address'
   const body = JSON.stringify({ type: 'urn:fetch-keypool:foreign-page', title, status: 403 })
-  const connection = incoming.complete ? {} : { connection: 'close' }
+  const connection = incoming.complete || incoming.httpVersionMajor >= 2 ? {} : { connection: 'close' }
   outgoing.writeHead(403, {
     'content-type': 'application/problem+json',
     'content-length': Buffer.byteLength(body),
@@ -362,8 +359,25 @@ function refuseForeign(incoming: IncomingMessage, outgoing: ServerResponse): voi
   outgoing.end(body)
 }
 
+/** A private address that stands in the configuration itself would answer every request with 502. */
+function refusePrivate({ path, base }: Route, { allowPrivateUpstreams = false }: GatewayConfig): void {
+  const host = new URL(base.origin).hostname.replace(/^\[|\]$/g, '')
+  const isLocalName = host === 'localhost' || host.endsWith('.localhost')
+  if (!isLocalName && (isIP(host) === 0 || !isPrivate(host))) return
+  const isAllowed = allowPrivateUpstreams === true
+  const allowed = Array.isArray(allowPrivateUpstreams) ? ranges(allowPrivateUpstreams) : () => false
+  if (isAllowed || (isLocalName ? allowed('127.0.0.1') || allowed('::1') : allowed(host))) return
+  const expected = "a public address, or its range in 'allowPrivateUpstreams'"
+  throw new InvalidOptionError(`routes.${path}.upstream`, expected, `'${host}'`)
+}
+
 /** What a running gateway can't change. */
 const FIXED = ['listen', 'server', 'log', 'state', 'redis', 'allowPrivateUpstreams'] as const
+
+/** Certificates are what may change of where it listens. */
+function fixed(config: GatewayConfig, name: (typeof FIXED)[number]): unknown {
+  return name === 'listen' ? { ...config.listen, tls: config.listen?.tls !== undefined } : config[name]
+}
 
 const NOTHING: Counted = { answers: new Map(), refusals: new Map() }
 

@@ -40,7 +40,8 @@ export function check<Schema extends v.GenericSchema>(
   // Whatever stands among the keys may be one, in the right place or in a wrong one.
   const long = typeof issue.input === 'string' && issue.input.length > LONGEST_SCHEME
   const quotable =
-    !/\b(?:keys?|tokens?|hash|secret|value|redis)\b/.test(option) &&
+    !/\b(?:keys?|tokens?|hash|secret|value|redis|tls)\b/.test(option) &&
+    !/^alerts\b.*\.url$/.test(option) &&
     !(option === 'auth' && long) &&
     !isUrlWithPassword(issue.input)
   const received = !quotable ? describeKind(issue.input) : describe(issue.input, secrets)

@@ -88,7 +88,8 @@ describe('the operator', () => {
       headers: operator,
       body: '{"action":"disable","id":"key-1"}',
     })
-    expect(act.status).toBe(404)
+    expect(act.status).toBe(403)
+    expect(await act.json()).toMatchObject({ detail: expect.stringContaining('operator.tokens') })
   })
 })
 

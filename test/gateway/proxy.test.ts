@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { hashToken } from 'fetch-keypool/gateway'
 import { describe, expect, it } from 'vitest'
+import { createUpstream } from '../../src/gateway/proxy/upstream.js'
 import { gateway } from '../helpers/gateway.js'
 import { loopback } from '../helpers/loopback.js'
 
@@ -333,14 +334,26 @@ describe('addresses behind the gateway', () => {
     'http://169.254.169.254',
     'http://10.0.0.1',
     'http://[::ffff:10.0.0.1]',
-  ])('that are not public, as %s, are not connected to unless they are allowed', async upstream => {
-    const { url } = await gateway({
-      allowPrivateUpstreams: false,
-      routes: { '/api': { upstream, keys, retry: false } },
-    })
-    const answer = await fetch(`${url}/api/x`)
-    expect(answer.status).toBe(502)
-    expect(await answer.json()).toMatchObject({ type: 'urn:fetch-keypool:upstream-address' })
+  ])('that are not public, as %s, are refused at the start unless they are allowed', async upstream => {
+    const made = gateway({ allowPrivateUpstreams: false, routes: { '/api': { upstream, keys, retry: false } } })
+    await expect(made).rejects.toMatchObject({ code: 'ERR_INVALID_OPTION', option: 'routes./api.upstream' })
+    await expect(
+      gateway({ allowPrivateUpstreams: true, routes: { '/api': { upstream, keys, retry: false } } }),
+    ).resolves.toBeDefined()
+  })
+
+  it('that a name leads to are not connected to either, whatever it led to before', async () => {
+    const addresses = ['93.184.215.14', '127.0.0.1', '169.254.169.254', '::1', 'fd00::1', '::ffff:10.0.0.1']
+    for (const address of addresses.slice(1)) {
+      const upstream = createUpstream({
+        ...{ allowPrivate: false, silence: 1_000 },
+        lookup: ((_: string, __: object, done: (error: null, all: object[]) => void) =>
+          done(null, [{ address, family: address.includes(':') ? 6 : 4 }])) as never,
+      })
+      const failed = await upstream.fetch('http://service.example/x').catch((error: Error) => error)
+      expect((failed as Error).cause).toMatchObject({ code: 'ERR_ADDRESS_NOT_ALLOWED' })
+      await upstream.close()
+    }
   })
 
   it.each(['/api/../../secret', '/api/%2e%2e/secret', '/api/..%2f..', '/api//evil.example/x', '/api/@evil.example'])(

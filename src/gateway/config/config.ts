@@ -3,7 +3,7 @@ import type { KeyOptions, Limit, Options } from '../../options.js'
 /** What a gateway is made of, in a file or in code. */
 export interface GatewayConfig {
   /** Where it listens. A host beyond loopback needs a policy of authentication. @default 127.0.0.1:8787 */
-  listen?: { host?: string | undefined; port?: number | undefined } | undefined
+  listen?: ListenConfig | undefined
   /** The pools, by the path under which callers find them: `'/openai'`. */
   routes: Readonly<Record<string, RouteConfig>>
   /** What is asked of every request, in this order, before it gets a key. */
@@ -28,6 +28,20 @@ export interface GatewayConfig {
   allowPrivateUpstreams?: boolean | readonly string[] | undefined
   /** Bounds on callers. */
   server?: ServerBounds | undefined
+}
+
+/** An address, and certificates. */
+export interface ListenConfig {
+  host?: string | undefined
+  port?: number | undefined
+  /** Serves HTTPS. With other certificates after a reload, new connections get those. @default none: HTTP */
+  tls?: TlsConfig | undefined
+}
+
+/** A certificate (with those that it was signed with) and its key, in PEM: as texts, or as `file:` and a path. */
+export interface TlsConfig {
+  readonly cert: string
+  readonly key: string
 }
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'

@@ -4,6 +4,7 @@ import * as v from '../../schema/valibot.js'
 import { isRange } from '../proxy/address.js'
 import { parseBytes } from './bytes.js'
 import { ALERT_EVENTS, type GatewayConfig } from './config.js'
+import { splitKeys } from './secrets.js'
 
 const ROUTE = "a path of one or more words, such as '/openai'"
 const routePath = v.pipe(v.string(ROUTE), v.regex(/^(?:\/[A-Za-z0-9][\w.-]*)+$/, ROUTE))
@@ -131,8 +132,9 @@ const schema = object(
               v.check(port => Number.isInteger(port) && port >= 0 && port <= 65_535, 'a port: 0 to 65535'),
             ),
           ),
+          tls: v.optional(object({ cert: v.string('a certificate'), key: v.string('its key') }, '{ cert, key }')),
         },
-        '{ host, port }',
+        '{ host, port, tls }',
       ),
     ),
     routes: v.pipe(
@@ -205,13 +207,24 @@ const schema = object(
   'a configuration: { routes, … }',
 )
 
+/** The keys that stand in a configuration as they are, as far as it has the form of one. */
+function keysIn(value: unknown): string[] {
+  const { routes } = (value ?? {}) as { routes?: Record<string, { keys?: unknown } | null> }
+  if (typeof routes !== 'object' || routes === null) return []
+  return Object.values(routes)
+    .flatMap(each => [(each as { keys?: unknown } | null)?.keys ?? []].flat() as unknown[])
+    .flatMap(key => (typeof key === 'string' ? splitKeys(key) : [(key as { value?: unknown } | null)?.value]))
+    .filter(key => typeof key === 'string')
+}
+
 /** Checks policies alone. @throws InvalidOptionError */
 export function checkPolicies<Policies>(value: Policies): Policies {
   return check(policies, value, 'policies', []) as Policies
 }
 
 /** Checks all but the options of the pools, which are checked when these are made, and their policies. @throws InvalidOptionError */
-export function checkConfig(value: unknown, secrets: readonly string[] = []): GatewayConfig {
+export function checkConfig(value: unknown, known: readonly string[] = []): GatewayConfig {
+  const secrets = [...known, ...keysIn(value)]
   const config = check(schema, value, '', secrets) as unknown as GatewayConfig
   const names = new Set<string>()
   for (const [path, each] of Object.entries(config.routes)) {

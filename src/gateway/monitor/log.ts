@@ -1,9 +1,8 @@
-import { closeSync, mkdirSync, openSync } from 'node:fs'
-import { dirname } from 'node:path'
 import type { RequestFinishedEvent } from 'fetch-keypool'
 import pino from 'pino'
 import { KeypoolError } from '../../errors.js'
 import type { GatewayConfig } from '../config/config.js'
+import { openToAppend } from '../private-file.js'
 import type { Served } from '../proxy/forward.js'
 
 /** What the gateway writes: one JSON line for each request, event and warning. */
@@ -24,9 +23,12 @@ const QUIET: GatewayLog = { served() {}, event() {}, warn() {}, info() {}, flush
 export function createLog(options: GatewayConfig['log']): GatewayLog {
   if (options === false) return QUIET
   const { file, level = 'info', sample = 1 } = options ?? {}
-  if (file !== undefined) tryFile(file)
   let isBroken = false
-  const destination = pino.destination({ dest: file ?? 1, sync: false, mkdir: true, retryEAGAIN: () => false })
+  const destination = pino.destination({
+    fd: file === undefined ? 1 : openLog(file),
+    sync: false,
+    retryEAGAIN: () => false,
+  })
   destination.on('error', (error: Error) => {
     // A full disk, a reader that has gone: requests go on, unwritten.
     if (!isBroken) process.stderr.write(`The log can't be written (${error.message}): nothing more is.\n`)
@@ -71,12 +73,13 @@ function decisionsOf({ callId, keyId, part, tokens, waited, fromCache, trace }: 
 }
 
 /** @throws KeypoolError with `ERR_CONFIG` for a file that can't be written */
-function tryFile(file: string): void {
+function openLog(file: string): number {
   try {
-    mkdirSync(dirname(file), { recursive: true })
-    closeSync(openSync(file, 'a'))
+    return openToAppend(file)
   } catch (error) {
-    throw new KeypoolError('ERR_CONFIG', `log.file: ${(error as Error).message}.`, { cause: error })
+    const { code, message } = error as NodeJS.ErrnoException
+    const reason = code === 'ELOOP' ? 'it is a symbolic link, which is not followed' : message
+    throw new KeypoolError('ERR_CONFIG', `log.file: ${reason}.`, { cause: error })
   }
 }
 

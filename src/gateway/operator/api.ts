@@ -1,35 +1,38 @@
 import type { IncomingMessage } from 'node:http'
 import { KeypoolError } from 'fetch-keypool'
+import { InvalidOptionError } from '../../errors.js'
 import { Hono } from '../hono.js'
 import { type Problem, problemResponse } from '../problem.js'
 import type { Route } from '../proxy/route.js'
+import type { Doorkeeper } from './access.js'
 import { asset } from './assets.js'
 import { overviewOf } from './overview.js'
 
 /** How often the page is told what there is, in milliseconds. */
 const BEAT = 1_000
 
-/** Who may do what: look at the page, and change things. */
-export interface Access {
-  mayLook(request: Request, incoming: IncomingMessage): boolean
-  mayAct(request: Request): boolean
+/** Something that an operator has done. */
+export interface Action {
+  readonly action: string
+  readonly route: string
+  readonly keyId: string | undefined
+  readonly operator: string | undefined
+  readonly address: string
+  readonly status: number
 }
 
 export interface ApiOptions {
   routes(): ReadonlyMap<string, Route>
-  readonly access: Access
-  /** Whether there is somebody who may act at all. */
-  readonly hasOperator: boolean
+  readonly door: Doorkeeper
+  /** Told of each action, for the log. */
+  acted(action: Action): void
   incomingOf(context: unknown): IncomingMessage
+  addressOf(incoming: IncomingMessage): string
   readonly dashboard: boolean
   readonly closing: AbortSignal
 }
 
 const UNKNOWN: Problem = { status: 404, type: 'not-found', title: 'There is no such thing here' }
-const DENIED: Problem = {
-  ...{ status: 401, type: 'unauthenticated', title: "The operator's token is needed" },
-  headers: { 'www-authenticate': 'Bearer realm="keypool-operator"' },
-}
 /** Nothing from elsewhere runs in the page, and nobody frames it. */
 const PAGE_HEADERS = {
   'content-security-policy':
@@ -56,24 +59,26 @@ export function page(): Response {
 }
 
 /** What the operator sees and does, under `/__keypool`. */
-export function operatorApi(options: ApiOptions): Hono {
-  const { routes, access, hasOperator, incomingOf, dashboard, closing } = options
-  const app = new Hono()
+export function operatorApi(options: ApiOptions): Hono<{ Variables: { operator: string | undefined } }> {
+  const { routes, door, acted, incomingOf, addressOf, dashboard, closing } = options
+  const app = new Hono<{ Variables: { operator: string | undefined } }>()
 
   if (dashboard) {
     for (const [name, type] of FILES) app.get(`/${name}`, () => file(name, type))
   }
 
   app.use('/api/*', async (context, next) => {
-    const isLooking = context.req.method === 'GET'
-    const may = isLooking ? access.mayLook(context.req.raw, incomingOf(context)) : access.mayAct(context.req.raw)
-    if (!may) return problemResponse(hasOperator || isLooking ? DENIED : UNKNOWN)
+    const incoming = incomingOf(context)
+    const search = context.req.path.endsWith('/api/live') ? new URL(context.req.url).search : ''
+    const access = context.req.method === 'GET' ? door.mayLook(incoming, search) : door.mayAct(incoming)
+    if (access.kind === 'refused') return problemResponse(access.problem)
+    context.set('operator', access.operator)
     context.header('cache-control', 'no-store')
     return next()
   })
 
   const overview = () => ({
-    mayAct: hasOperator,
+    mayAct: door.hasOperator,
     at: new Date(),
     routes: [...routes().values()].map(({ path, fetch }) => overviewOf(path, fetch)),
   })
@@ -109,9 +114,24 @@ export function operatorApi(options: ApiOptions): Hono {
       | undefined
     const route = routeOf(context.req.param('route'))
     const id = typeof given?.id === 'string' ? given.id : undefined
-    switch (given?.action) {
+    const answer = change(route, id, given?.action, given?.key)
+    const incoming = incomingOf(context)
+    acted({
+      ...{ action: typeof given?.action === 'string' ? given.action.slice(0, 20) : 'unknown', route, keyId: id },
+      ...{ operator: context.get('operator'), address: addressOf(incoming), status: answer.status },
+    })
+    return answer
+  })
+  function change(route: string, id: string | undefined, action: unknown, key: unknown): Response {
+    switch (action) {
       case 'add':
-        return act(route, ({ fetch }) => fetch.pool.add(given.key as string))
+        return act(route, ({ fetch, origins }) => {
+          const { baseUrl } = (key ?? {}) as { baseUrl?: unknown }
+          if (baseUrl !== undefined && !isWithin(baseUrl, origins)) {
+            throw new InvalidOptionError('key.baseUrl', `a URL of ${origins.join(' or ')}`, 'another')
+          }
+          return fetch.pool.add(key as string)
+        })
       case 'remove':
         return act(route, ({ fetch }) => fetch.pool.remove(id ?? ''))
       case 'disable':
@@ -125,9 +145,13 @@ export function operatorApi(options: ApiOptions): Hono {
         return problemResponse({ status: 400, type: 'invalid', title })
       }
     }
-  })
+  }
   app.all('*', () => problemResponse(UNKNOWN))
   return app
+}
+
+function isWithin(url: unknown, origins: readonly string[]): boolean {
+  return typeof url === 'string' && URL.canParse(url) && origins.includes(new URL(url).origin)
 }
 
 /** What there is, as server-sent events, once a second, for as long as somebody listens. */

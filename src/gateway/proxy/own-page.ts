@@ -38,7 +38,7 @@ export function isLocal(
 export function isForeignPage({ headers }: Pick<IncomingMessage, 'headers'>): boolean {
   const site = headers['sec-fetch-site']
   if (site === 'cross-site' || site === 'same-site') return true
-  const host = headers.host ?? ''
+  const host = headers.host ?? (headers[':authority'] as string | undefined) ?? ''
   if (!isLoopback(hostOf(host))) return true
   const { origin } = headers
   return origin !== undefined && origin !== `http://${host}` && origin !== `https://${host}`

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import { constants, type Http2ServerResponse } from 'node:http2'
 import { lazyBodyOf } from '../../http/lazy-response.js'
 import { SMALL } from './upstream.js'
 
@@ -16,7 +17,7 @@ export async function reply(
   patience: number,
 ): Promise<void> {
   const { status } = response
-  if (outgoing.destroyed) {
+  if (isGone(outgoing)) {
     await response.body?.cancel()
     return
   }
@@ -81,9 +82,16 @@ function end(outgoing: ServerResponse, patience: number, bytes?: Uint8Array): vo
  * Cuts a connection off on which nothing goes out for so long, in milliseconds; `0`: no more. What goes out slowly counts, as the
  * socket looks how much is left of what was written.
  */
-function timed({ socket }: ServerResponse, milliseconds: number): void {
-  // One that stands behind others on its connection has none yet.
-  socket?.setTimeout(milliseconds)
+function timed(outgoing: ServerResponse, milliseconds: number): void {
+  // With HTTP/2 it is one of several on its connection.
+  const { stream } = outgoing as unknown as Partial<Http2ServerResponse>
+  if (stream) stream.setTimeout(milliseconds, () => stream.close(constants.NGHTTP2_CANCEL))
+  // One that stands behind others on its connection has no socket yet.
+  else outgoing.socket?.setTimeout(milliseconds)
+}
+
+function isGone(outgoing: ServerResponse): boolean {
+  return (outgoing as unknown as Partial<Http2ServerResponse>).stream?.destroyed ?? outgoing.destroyed
 }
 
 function drained(outgoing: ServerResponse): Promise<void> {

@@ -28,6 +28,8 @@ export interface Route {
   readonly isOpen: boolean
   /** Where answers are stored: who may see what of them, its policies of access as text. */
   readonly seenBy: string
+  /** Where its keys may travel. */
+  readonly origins: readonly string[]
   /** What it was made of, to tell whether that has changed. */
   readonly made: string
 }
@@ -66,6 +68,7 @@ export function createRoute(
     return {
       ...{ path, fetch, made: JSON.stringify(config), base: within },
       hideKeys: keyHider(path, within, config),
+      origins: originsOf(config, base.origin),
       provider: typeof config.provider === 'string' ? config.provider : undefined,
       ...traits,
     }
@@ -94,6 +97,12 @@ export function policed(
     isOpen,
     seenBy: (cache ?? isOpen) === false ? '' : JSON.stringify(policies.flatMap(({ access = [] }) => access)),
   }
+}
+
+/** The origins that are named; where any will do, that of the service itself. */
+function originsOf({ origins }: RouteConfig, own: string): string[] {
+  const named = [origins ?? []].flat().filter(each => URL.canParse(each))
+  return [...new Set([own, ...named.map(each => new URL(each).origin)])]
 }
 
 /** The keys of a route, one by one. */
@@ -141,8 +150,15 @@ function upstreamOf(upstream: string | undefined, { origins, provider }: RouteCo
     throw new InvalidOptionError('upstream', "a URL, as 'provider' and 'origins' name none", 'nothing')
   }
   const url = new URL(first)
+  if (url.username !== '' || url.password !== '') {
+    throw new InvalidOptionError(
+      'upstream',
+      'a URL without a user and a password: keys stand under keys',
+      'one with them',
+    )
+  }
   if (url.search !== '' || url.hash !== '')
-    throw new InvalidOptionError('upstream', 'a URL without query or hash', `'${first}'`)
+    throw new InvalidOptionError('upstream', 'a URL without query or hash', `one of ${url.origin} with them`)
   if (
     upstream !== undefined &&
     origins !== undefined &&

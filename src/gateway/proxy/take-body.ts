@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import type { Http2ServerRequest } from 'node:http2'
 import { Readable, Transform } from 'node:stream'
 
 /** A body that is said to be no longer is taken in whole: it can be sent again with the next key, and says its model. */
@@ -19,10 +20,17 @@ export function lengthOf({ headers }: IncomingMessage): number | undefined {
   return length === undefined ? undefined : Number(length)
 }
 
+function hasMore(incoming: IncomingMessage): boolean {
+  return (incoming as unknown as Http2ServerRequest).stream.endAfterHeaders === false
+}
+
 /** @throws BodyTooLarge */
 export async function takeBody(incoming: IncomingMessage, most: number): Promise<TakenBody> {
   const length = lengthOf(incoming)
-  const isChunked = incoming.headers['transfer-encoding'] !== undefined
+  // With HTTP/2 a body may come of which nothing was said.
+  const isChunked =
+    incoming.headers['transfer-encoding'] !== undefined ||
+    (incoming.httpVersionMajor >= 2 && length === undefined && !incoming.readableEnded && hasMore(incoming))
   if (!isChunked && !length) return { kind: 'none' }
   if (length !== undefined && length > most) throw new BodyTooLarge()
   if (length !== undefined && length <= WHOLE) {

@@ -15,6 +15,8 @@ const BODYLESS: ReadonlySet<number> = new Set([101, 204, 205, 304])
 export interface UpstreamOptions {
   /** How long a service may be silent, before its answer and within it, in milliseconds. */
   readonly silence: number
+  /** Finds the addresses of a name. @default the system's */
+  readonly lookup?: typeof systemLookup
   /** Private addresses that may be connected to: any, or those in ranges. */
   readonly allowPrivate: boolean | readonly string[]
 }
@@ -29,7 +31,7 @@ export interface Upstream {
  * address is connected to that is not of the public internet, unless it is allowed: checked at the connection, so that no
  * name that resolves to another address later gets round it. Texts come unpacked, as they are to be looked through.
  */
-export function createUpstream({ allowPrivate, silence }: UpstreamOptions): Upstream {
+export function createUpstream({ allowPrivate, silence, lookup: find = systemLookup }: UpstreamOptions): Upstream {
   const isAllowed = allowPrivate === true ? () => true : ranges(allowPrivate === false ? [] : allowPrivate)
   const refuse = (host: string, address: string) =>
     isPrivate(address) && !isAllowed(address)
@@ -37,7 +39,7 @@ export function createUpstream({ allowPrivate, silence }: UpstreamOptions): Upst
       : undefined
 
   const lookup: LookupFunction = (host, options, callback) => {
-    systemLookup(host, { ...options, all: true }, (error, addresses) => {
+    find(host, { ...options, all: true }, (error, addresses) => {
       if (error) return callback(error, '', 0)
       const open = addresses.filter(({ address }) => !refuse(host, address))
       const [first] = open
@@ -74,6 +76,7 @@ export function createUpstream({ allowPrivate, silence }: UpstreamOptions): Upst
         headers: { ...Object.fromEntries(headers), 'accept-encoding': 'identity' },
         body: body === undefined || body === null ? null : toNode(body),
         signal: signal ?? undefined,
+        onInfo: informational(silence),
       })
       const status = answer.statusCode
       const fields = new Headers()
@@ -122,6 +125,18 @@ function decoderOf(headers: Headers): (() => Transform) | undefined {
 /** Whether a text was packed, although that was not asked for. */
 function isPackedText(headers: Headers): boolean {
   return decoderOf(headers) !== undefined && !NO_TEXT.test(headers.get('content-type') ?? '')
+}
+
+/**
+ * Informational answers count as no answer: the time that a service has for one goes on (RFC 9110 section 15.2). undici lets
+ * whoever sends them begin anew each time.
+ */
+function informational(silence: number): () => void {
+  const startedAt = performance.now()
+  return () => {
+    if (performance.now() - startedAt < silence) return
+    throw Object.assign(new Error('No answer but informational ones.'), { code: 'UND_ERR_HEADERS_TIMEOUT' })
+  }
 }
 
 /** What is read on its way (what refusals mean, tokens that were taken, keys that are given back) must be plain. */

@@ -8,7 +8,12 @@ const waiting = new WeakMap<Socket, Set<() => void>>()
  * Calls back once when a request is over, whichever way: answered, or its caller gone. A request that stands behind others
  * on its connection is told of neither by its own response when that connection goes.
  */
-export function whenOver({ socket }: IncomingMessage, outgoing: ServerResponse, over: () => void): void {
+export function whenOver(incoming: IncomingMessage, outgoing: ServerResponse, over: () => void): void {
+  if (incoming.httpVersionMajor >= 2) {
+    outgoing.once('close', over)
+    return
+  }
+  const { socket } = incoming
   let all = waiting.get(socket)
   if (!all) {
     const fresh = new Set<() => void>()

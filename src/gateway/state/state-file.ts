@@ -1,6 +1,7 @@
-import { existsSync, readFileSync, renameSync } from 'node:fs'
-import { open, rename } from 'node:fs/promises'
+import { renameSync } from 'node:fs'
+import { KeypoolError } from '../../errors.js'
 import type { KeptTallies } from '../policies/counters.js'
+import { readPrivately, removeTemporaryFiles, replaceFile } from '../private-file.js'
 import { StateBook, type StateData } from './state-book.js'
 
 /** Changes are written after so long, in milliseconds. */
@@ -22,9 +23,10 @@ export interface StateFile {
 /**
  * Opens the file, or begins anew: what can't be read is set aside, under its name and `.corrupt`.
  *
- * Each time a new file is written and takes the old one's place, so that a power cut leaves one of the two.
+ * It is readable by nobody else, and no symbolic link.
  *
  * @param warn - told in words what went wrong
+ * @throws KeypoolError with `ERR_CONFIG` for a file that can't be opened
  */
 export function openStateFile(path: string | undefined, warn: (message: string) => void): StateFile {
   let isChanged = false
@@ -50,7 +52,7 @@ export function openStateFile(path: string | undefined, warn: (message: string) 
     isChanged = false
     const text = JSON.stringify({ version: VERSION, quotas: book.read(), tallies: readTallies() })
     writing = writing
-      .then(() => write(path, text))
+      .then(() => replaceFile(path, text))
       .catch((error: Error) => warn(`The state can't be written (${error.message}).`))
     return writing
   }
@@ -69,9 +71,16 @@ interface Written {
 const empty = (): Written => ({ quotas: {}, tallies: {} })
 
 function read(path: string, warn: (message: string) => void): Written {
-  if (!existsSync(path)) return empty()
+  removeTemporaryFiles(path)
+  let text: string | undefined
   try {
-    const { version, quotas, tallies } = JSON.parse(readFileSync(path, 'utf8')) as Partial<Written> & {
+    text = readPrivately(path)
+  } catch (error) {
+    throw new KeypoolError('ERR_CONFIG', `state: ${reasonOf(error)}.`, { cause: error })
+  }
+  if (text === undefined) return empty()
+  try {
+    const { version, quotas, tallies } = JSON.parse(text) as Partial<Written> & {
       version?: unknown
     }
     if (version !== VERSION || !isData(quotas) || !isTallies(tallies)) throw new Error('it is no state of this version')
@@ -108,13 +117,7 @@ function isTallies(value: unknown): boolean {
   )
 }
 
-async function write(path: string, text: string): Promise<void> {
-  const file = await open(`${path}.new`, 'w', 0o600)
-  try {
-    await file.writeFile(text)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-  await rename(`${path}.new`, path)
+function reasonOf(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException
+  return code === 'ELOOP' ? 'it is a symbolic link, which is not followed' : message
 }
