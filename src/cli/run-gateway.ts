@@ -1,8 +1,11 @@
 import { createHash } from 'node:crypto'
 import { readFileSync, watch } from 'node:fs'
 import { dirname } from 'node:path'
+import process from 'node:process'
 import { KeypoolError } from 'fetch-keypool'
 import { createGateway, type ReadConfig, readConfig } from 'fetch-keypool/gateway'
+import { runWorkers } from './workers/run-workers.js'
+import { type WorkerSiblings, workerSiblings } from './workers/worker-siblings.js'
 
 /** Editors write a file in several steps: it is read when it has been left alone for so long, in milliseconds. */
 const SETTLED = 200
@@ -23,13 +26,32 @@ export async function runGateway(
     },
   })
   let read = withOptions(await readConfig(path))
-  const say = (message: string) => process.stderr.write(`${message}\n`)
-  const gateway = await createGateway(read.config).catch(error => {
+  const siblings = workerSiblings()
+  const { workers = 1, redis } = read.config
+  const begun = (url: string) => {
+    say(`fetch-keypool gateway: ${url}, ${Object.keys(read.config.routes).join(', ')}`)
+    if (read.config.dashboard !== false) say(`dashboard: ${url}/__keypool/`)
+    if (workers === 1) return
+    const how = redis
+      ? 'which share all limits over Redis'
+      : 'each with its part of each limit: with redis they would share'
+    say(`${workers} workers, ${how}`)
+  }
+  if (workers > 1 && !siblings) {
+    await runWorkers(workers, say, begun)
+    process.exit()
+  }
+  const gateway = await createGateway(read.config, siblings).catch(error => {
     throw read.locate(error)
   })
+  process.on('uncaughtException', error => {
+    if (!gateway.contain(error)) throw error
+  })
   const url = await gateway.listen()
-  say(`fetch-keypool gateway: ${url}, ${Object.keys(read.config.routes).join(', ')}`)
-  if (read.config.dashboard !== false) say(`dashboard: ${url}/__keypool/`)
+  if (siblings) siblings.listening(url)
+  else begun(url)
+  // What is the same for all workers is told by one of them.
+  const announce = siblings && siblings.index > 0 ? () => {} : say
 
   let reloading = Promise.resolve()
   const reload = () => {
@@ -40,10 +62,10 @@ export async function runGateway(
         await gateway.reload(next.config)
         read = next
         rewatch()
-        say('The configuration was read again.')
+        announce('The configuration was read again.')
       } catch (error) {
         const located = next ? next.locate(error) : error
-        say(`The configuration stays as it was: ${(located as Error).message}`)
+        announce(`The configuration stays as it was: ${(located as Error).message}`)
       }
     })
   }
@@ -65,15 +87,25 @@ export async function runGateway(
   }
   rewatch()
   process.on('SIGHUP', reload)
-  const signal = await new Promise<string>(resolve => {
-    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve(name))
-  })
-  say(`${signal}: ending when requests on their way are answered; once more ends at once.`)
+  const reason = await untilTold(siblings, reload)
+  if (!siblings) say(`${reason}: ending when requests on their way are answered; once more ends at once.`)
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => process.exit(1))
   clearTimeout(timer)
   for (const each of watchers) each.close()
   await gateway.close()
   process.exit(0)
+}
+
+/** @returns why it is to end */
+function untilTold(siblings: WorkerSiblings | undefined, reload: () => void): Promise<string> {
+  return new Promise(resolve => {
+    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve(name))
+    siblings?.on({ reload, end: () => resolve('end') })
+  })
+}
+
+function say(message: string): void {
+  process.stderr.write(`${message}\n`)
 }
 
 /** A digest of what stands in files; one that can't be read counts as empty. */

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type AddressInfo, isIP } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
@@ -8,24 +9,29 @@ import { ALERT_EVENTS, type GatewayConfig } from './config/config.js'
 import { prepare } from './config/prepare.js'
 import { connectRedis } from './connect-redis.js'
 import { Hono } from './hono.js'
-import { type AlertSender, alertSender } from './monitor/alerts.js'
+import { type Alert, type AlertSender, alertSender } from './monitor/alerts.js'
 import { createLog } from './monitor/log.js'
 import { type Served as Counted, metricsText } from './monitor/metrics.js'
 import { Doorkeeper } from './operator/access.js'
 import { operatorApi, page } from './operator/api.js'
+import { type Change, change } from './operator/change.js'
 import { FailedTokens } from './operator/failed-tokens.js'
+import { type Overview, overviewOf } from './operator/overview.js'
 import { knownToken } from './policies/authentication.js'
-import type { KeptTallies } from './policies/counters.js'
+import type { KeptTallies, Tallies } from './policies/counters.js'
 import { createPolicies, type PolicyBook } from './policies/create-policies.js'
 import { problemResponse } from './problem.js'
 import { callerAddress, isPrivate, ranges } from './proxy/address.js'
 import { CallWatch } from './proxy/call-watch.js'
 import { forwarder, type Served } from './proxy/forward.js'
 import { isForeignPage, isLocal } from './proxy/own-page.js'
-import { createRoute, policed, type Route } from './proxy/route.js'
+import { createRoute, type Route, traitsOf } from './proxy/route.js'
 import { createUpstream } from './proxy/upstream.js'
 import { whenOver } from './proxy/when-over.js'
 import { serverFor } from './server.js'
+import { mergeMetrics, mergeOverviews } from './siblings/merge.js'
+import { withPartsOfLimits, withPartsOfPolicies } from './siblings/parts.js'
+import { ALONE, type Question, type SiblingNews, type Siblings, type Spending } from './siblings/siblings.js'
 import { openStateFile } from './state/state-file.js'
 
 /** A running gateway. */
@@ -41,6 +47,12 @@ export interface Gateway {
    * @throws whatever is wrong with it; the old one stays
    */
   reload(config: GatewayConfig): Promise<void>
+  /**
+   * Ends the exchange in which an error was thrown that nobody has caught, and no other.
+   *
+   * @returns whether it was thrown in one
+   */
+  contain(error: unknown): boolean
   /** Takes no more requests, lets those on their way end (up to `server.drain`), writes the state, and ends. */
   close(): Promise<void>
 }
@@ -57,6 +69,8 @@ interface Setup {
   readonly isTrusted: (address: string) => boolean
   /** The policies, by what they were made of. */
   readonly book: PolicyBook
+  /** What policies count, by their names. */
+  readonly budgets: ReadonlyMap<string, Tallies | undefined>
   /** What budgets have counted, by their names. */
   readonly readTallies: () => Record<string, KeptTallies>
   readonly app: Hono<{ Bindings: Bindings }>
@@ -66,14 +80,19 @@ interface Setup {
  * Makes a gateway: pools of keys behind HTTP, for programs in any language, with policies before them.
  *
  * @param given - as in a file; texts may hold `${NAME}` and `file:path`
+ * @param siblings - the same gateway in other processes; by default there are none
  * @throws InvalidOptionError, KeypoolError with `ERR_CONFIG`
  */
-export async function createGateway(given: GatewayConfig): Promise<Gateway> {
+export async function createGateway(given: GatewayConfig, siblings: Siblings = ALONE): Promise<Gateway> {
   const first = prepare(given)
+  if ((first.workers ?? 1) > 1 && siblings === ALONE) {
+    const expected = '1: in code a gateway is one process; fetch-keypool gateway runs several'
+    throw new InvalidOptionError('workers', expected, String(first.workers))
+  }
   const { host = '127.0.0.1', port = 8787 } = first.listen ?? {}
   const log = createLog(first.log)
   const calls = new CallWatch()
-  const state = openStateFile(first.state, log.warn)
+  const state = openStateFile(stateOf(first, siblings), log.warn)
   const redis = first.redis === undefined ? undefined : await connectRedis(first.redis)
   const counted = new Map<string, Counted>()
   const closing = new AbortController()
@@ -85,9 +104,15 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
     allowPrivate: first.allowPrivateUpstreams ?? false,
     silence: parseDuration(first.server?.stallTimeout ?? '10m')!,
   })
+  const { size, index } = siblings
+  const outbox: Spending[] = []
+  const exchanges = new AsyncLocalStorage<{ readonly route: string; readonly outgoing: ServerResponse }>()
   let setup = build(first, undefined)
+  siblings.listen(asked, told)
 
-  function build(config: GatewayConfig, before: Setup | undefined): Setup {
+  function build(whole: GatewayConfig, before: Setup | undefined): Setup {
+    const policed = withPartsOfPolicies(whole, size, index)
+    const config = redis ? policed : withPartsOfLimits(policed, size, index)
     const alerts = (config.alerts ?? []).map(each => alertSender(each, log.warn))
     const book: PolicyBook = new Map()
     const books = { before: before?.book, book }
@@ -97,7 +122,7 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
     try {
       for (const [path, each] of Object.entries(config.routes)) {
         const known = before?.routes.get(path)
-        const traits = policed(path, each, policies, books)
+        const traits = traitsOf(path, each, policies, books)
         // What was stored while others could see it is not for those who may now.
         if (known && known.made === JSON.stringify(each) && known.seenBy === traits.seenBy) {
           routes.set(path, { ...known, ...traits })
@@ -137,10 +162,15 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
         isOld.add(policy)
       }
     }
+    for (const [policy, tallies] of budgets) {
+      if (!tallies || size === 1) continue
+      tallies.processes = size
+      tallies.onSpent = (name, unit, units) => spent({ policy, name, unit, units })
+    }
     state.keep(readTallies)
     const isTrusted = ranges(config.trustedProxies ?? [])
     const paths = [...routes.keys()].sort((a, b) => b.length - a.length)
-    const partial = { config, routes, paths, alerts, isTrusted, readTallies, book }
+    const partial = { config, routes, paths, alerts, isTrusted, readTallies, book, budgets }
     return { ...partial, app: application(partial) }
   }
 
@@ -149,12 +179,67 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
     for (const event of ALERT_EVENTS) {
       on(event, payload => {
         log.event(event === 'key-recovered' ? 'info' : 'warn', { event, route: path, ...payload }, event)
-        for (const alert of setup.alerts) alert.send({ event, route: path, ...payload })
+        alert({ event, route: path, ...payload })
       })
     }
     for (const event of ['sharing-degraded', 'sharing-restored'] as const) {
       on(event, payload => log.event('warn', { event, route: path, ...payload }, event))
     }
+  }
+
+  /** Alerts go out from one process, which knows what it has told already. */
+  function alert(each: Alert & Record<string, unknown>): void {
+    if (index > 0) siblings.tell({ kind: 'alert', alert: each })
+    else for (const sender of setup.alerts) sender.send(each)
+  }
+
+  /** Tells the others what was used, several times at once. */
+  function spent(each: Spending): void {
+    outbox.push(each)
+    if (outbox.length > 1) return
+    setTimeout(() => siblings.tell({ kind: 'spent', spent: outbox.splice(0) }), TOGETHER).unref()
+  }
+
+  function told(news: SiblingNews): void {
+    switch (news.kind) {
+      case 'alert':
+        if (index === 0) alert(news.alert as Alert & Record<string, unknown>)
+        return
+      case 'spent':
+        for (const { policy, name, unit, units } of news.spent) setup.budgets.get(policy)?.hear(name, unit, units)
+    }
+  }
+
+  async function asked(question: Question): Promise<unknown> {
+    switch (question.kind) {
+      case 'overview':
+        return ownOverview()
+      case 'metrics':
+        return ownMetrics()
+      case 'change':
+        return (await change(setup.routes, question)).status
+    }
+  }
+
+  const ownOverview = () => [...setup.routes.values()].map(({ path, fetch }) => overviewOf(path, fetch))
+  const ownMetrics = () =>
+    metricsText(
+      [...setup.routes.values()].map(({ path, fetch }) => ({ path, fetch, served: counted.get(path) ?? NOTHING })),
+    )
+
+  async function overview(): Promise<Overview[]> {
+    const own = ownOverview()
+    if (size === 1) return own
+    const others = ((await siblings.ask({ kind: 'overview' })) as Overview[][]).flat()
+    return own.map(each =>
+      mergeOverviews([each, ...others.filter(({ path }) => path === each.path)], redis !== undefined),
+    )
+  }
+
+  async function changeAll(each: Change): Promise<Response> {
+    const answer = change(setup.routes, each)
+    if (answer.ok) await siblings.ask({ kind: 'change', ...each })
+    return answer
   }
 
   /** Lets a pool go when those that were on their way to it, or in its line, have been answered. */
@@ -198,7 +283,7 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
     patience: parseDuration(first.server?.idleTimeout ?? '65s')!,
   })
 
-  function application({ config, routes }: Omit<Setup, 'app'>): Hono<{ Bindings: Bindings }> {
+  function application({ config }: Omit<Setup, 'app'>): Hono<{ Bindings: Bindings }> {
     const app = new Hono<{ Bindings: Bindings }>()
     const operators = (config.operator?.tokens ?? []).map(hash => knownToken(hash.slice(0, 'sha256:'.length + 8), hash))
     const isOwn = (incoming: IncomingMessage) => isFromHere(incoming) && !isForeignPage(incoming)
@@ -211,15 +296,12 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
       return context.json({ status: isReady ? 'ready' : 'closing' }, isReady ? 200 : 503)
     })
     if (config.metrics !== false) {
-      app.get('/metrics', context => {
+      app.get('/metrics', async context => {
         const access = door.mayLook(incomingOf(context))
         if (access.kind === 'refused') return problemResponse(access.problem)
-        const all = [...routes.values()].map(({ path, fetch }) => ({
-          path,
-          fetch,
-          served: counted.get(path) ?? NOTHING,
-        }))
-        return context.text(metricsText(all), 200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' })
+        const others = (await siblings.ask({ kind: 'metrics' })) as string[]
+        const text = size === 1 ? ownMetrics() : mergeMetrics([ownMetrics(), ...others], redis !== undefined)
+        return context.text(text, 200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' })
       })
     }
     if (config.dashboard !== false) {
@@ -229,7 +311,7 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
     app.route(
       '/__keypool',
       operatorApi({
-        ...{ routes: () => setup.routes, door, dashboard: config.dashboard !== false },
+        ...{ door, overview, change: changeAll, dashboard: config.dashboard !== false },
         ...{ incomingOf, addressOf, closing: closing.signal },
         acted: action => log.event('info', action, 'operator'),
       }),
@@ -267,9 +349,11 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
       refuseForeign(incoming, outgoing)
       return
     }
-    forward(route, incoming, outgoing).catch((error: Error) => {
-      log.event('error', { error: error.message, route: path }, 'failed')
-      outgoing.destroy()
+    exchanges.run({ route: path, outgoing }, () => {
+      forward(route, incoming, outgoing).catch((error: Error) => {
+        log.event('error', { error: error.message, route: path }, 'failed')
+        outgoing.destroy()
+      })
     })
   }
   const listener = getRequestListener((request, env) => setup.app.fetch(request, env as Bindings), {
@@ -327,6 +411,14 @@ export async function createGateway(given: GatewayConfig): Promise<Gateway> {
       const kept = new Set([...setup.routes.values()].map(({ fetch }) => fetch))
       for (const { path, fetch } of before.routes.values()) if (!kept.has(fetch)) retire(path, fetch)
     },
+    contain(error) {
+      const exchange = exchanges.getStore()
+      if (!exchange) return false
+      const { message, stack } = (error ?? {}) as Partial<Error>
+      log.event('error', { error: message ?? String(error), stack, route: exchange.route }, 'failed')
+      exchange.outgoing.destroy()
+      return true
+    },
     async close() {
       if (closing.signal.aborted) return
       closing.abort()
@@ -371,8 +463,16 @@ function refusePrivate({ path, base }: Route, { allowPrivateUpstreams = false }:
   throw new InvalidOptionError(`routes.${path}.upstream`, expected, `'${host}'`)
 }
 
+/** Each process keeps what it has found out for itself. */
+function stateOf({ state }: GatewayConfig, { index }: Siblings): string | undefined {
+  return state === undefined || index === 0 ? state : `${state}.${index}`
+}
+
+/** What processes tell each other of is collected for so long, in milliseconds. */
+const TOGETHER = 20
+
 /** What a running gateway can't change. */
-const FIXED = ['listen', 'server', 'log', 'state', 'redis', 'allowPrivateUpstreams'] as const
+const FIXED = ['listen', 'workers', 'server', 'log', 'state', 'redis', 'allowPrivateUpstreams'] as const
 
 /** Certificates are what may change of where it listens. */
 function fixed(config: GatewayConfig, name: (typeof FIXED)[number]): unknown {

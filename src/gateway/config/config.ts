@@ -26,6 +26,11 @@ export interface GatewayConfig {
   redis?: string | undefined
   /** Addresses that upstreams may have although they are private, as CIDR ranges; `true`: any. @default none */
   allowPrivateUpstreams?: boolean | readonly string[] | undefined
+  /**
+   * How many processes serve, of `fetch-keypool gateway`. They share limits over `redis`; without it each takes its part of
+   * each. What policies count, they tell each other. @default 1
+   */
+  workers?: number | undefined
   /** Bounds on callers. */
   server?: ServerBounds | undefined
 }

@@ -182,6 +182,12 @@ const schema = object(
       ),
     ),
     state: v.optional(name('a path')),
+    workers: v.optional(
+      v.pipe(
+        positiveInteger,
+        v.check(count => count <= 64, 'a number of processes: 1 to 64'),
+      ),
+    ),
     redis: v.optional(name('a redis:// URL')),
     allowPrivateUpstreams: v.optional(
       v.lazy(

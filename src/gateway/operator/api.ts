@@ -1,15 +1,11 @@
 import type { IncomingMessage } from 'node:http'
-import { KeypoolError } from 'fetch-keypool'
-import { InvalidOptionError } from '../../errors.js'
 import { Hono } from '../hono.js'
 import { type Problem, problemResponse } from '../problem.js'
-import type { Route } from '../proxy/route.js'
 import type { Doorkeeper } from './access.js'
 import { asset } from './assets.js'
-import { overviewOf } from './overview.js'
-
-/** How often the page is told what there is, in milliseconds. */
-const BEAT = 1_000
+import type { Change } from './change.js'
+import { live } from './live.js'
+import type { Overview } from './overview.js'
 
 /** Something that an operator has done. */
 export interface Action {
@@ -22,8 +18,11 @@ export interface Action {
 }
 
 export interface ApiOptions {
-  routes(): ReadonlyMap<string, Route>
   readonly door: Doorkeeper
+  /** What there is, in all processes. */
+  overview(): Promise<readonly Overview[]>
+  /** Changes keys, in all processes. */
+  change(change: Change): Promise<Response>
   /** Told of each action, for the log. */
   acted(action: Action): void
   incomingOf(context: unknown): IncomingMessage
@@ -36,7 +35,7 @@ const UNKNOWN: Problem = { status: 404, type: 'not-found', title: 'There is no s
 /** Nothing from elsewhere runs in the page, and nobody frames it. */
 const PAGE_HEADERS = {
   'content-security-policy':
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
   'cache-control': 'no-cache',
@@ -58,10 +57,12 @@ export function page(): Response {
   return file('index.html', 'text/html')
 }
 
+type Variables = { operator: string | undefined }
+
 /** What the operator sees and does, under `/__keypool`. */
-export function operatorApi(options: ApiOptions): Hono<{ Variables: { operator: string | undefined } }> {
-  const { routes, door, acted, incomingOf, addressOf, dashboard, closing } = options
-  const app = new Hono<{ Variables: { operator: string | undefined } }>()
+export function operatorApi(options: ApiOptions): Hono<{ Variables: Variables }> {
+  const { door, change, acted, incomingOf, addressOf, dashboard, closing } = options
+  const app = new Hono<{ Variables: Variables }>()
 
   if (dashboard) {
     for (const [name, type] of FILES) app.get(`/${name}`, () => file(name, type))
@@ -77,12 +78,8 @@ export function operatorApi(options: ApiOptions): Hono<{ Variables: { operator: 
     return next()
   })
 
-  const overview = () => ({
-    mayAct: door.hasOperator,
-    at: new Date(),
-    routes: [...routes().values()].map(({ path, fetch }) => overviewOf(path, fetch)),
-  })
-  app.get('/api/overview', context => context.json(overview()))
+  const overview = async () => ({ mayAct: door.hasOperator, at: new Date(), routes: await options.overview() })
+  app.get('/api/overview', async context => context.json(await overview()))
   app.get(
     '/api/live',
     () =>
@@ -90,94 +87,28 @@ export function operatorApi(options: ApiOptions): Hono<{ Variables: { operator: 
         headers: { 'content-type': 'text/event-stream', 'cache-control': 'no-store' },
       }),
   )
-
-  /** Finds the route, does the thing, and says what the keys are then. */
-  const act = (path: string, doIt: (route: Route) => unknown): Response => {
-    const route = routes().get(path)
-    if (!route) return problemResponse({ ...UNKNOWN, title: `There is no route ${path}` })
-    try {
-      doIt(route)
-      return Response.json({ keys: route.fetch.pool.keys() })
-    } catch (error) {
-      if (KeypoolError.is(error, 'ERR_UNKNOWN_KEY')) return problemResponse({ ...UNKNOWN, title: error.message })
-      if (KeypoolError.is(error, 'ERR_INVALID_OPTION')) {
-        return problemResponse({ status: 400, type: 'invalid', title: error.message })
-      }
-      throw error
-    }
-  }
   const routeOf = (text: string | undefined) => `/${text ?? ''}`
-  app.get('/api/keys/:route{.+}', context => act(routeOf(context.req.param('route')), () => {}))
+  app.get('/api/keys/:route{.+}', async context => {
+    const path = routeOf(context.req.param('route'))
+    const found = (await options.overview()).find(route => route.path === path)
+    return found
+      ? context.json({ keys: found.keys })
+      : problemResponse({ ...UNKNOWN, title: `There is no route ${path}` })
+  })
   app.post('/api/keys/:route{.+}', async context => {
     const given = (await context.req.json().catch(() => undefined)) as
       | { id?: unknown; key?: unknown; action?: unknown }
       | undefined
     const route = routeOf(context.req.param('route'))
     const id = typeof given?.id === 'string' ? given.id : undefined
-    const answer = change(route, id, given?.action, given?.key)
-    const incoming = incomingOf(context)
+    const action = given?.action === 'list' ? undefined : given?.action
+    const answer = await change({ route, id, action, key: given?.key })
     acted({
-      ...{ action: typeof given?.action === 'string' ? given.action.slice(0, 20) : 'unknown', route, keyId: id },
-      ...{ operator: context.get('operator'), address: addressOf(incoming), status: answer.status },
+      ...{ action: typeof action === 'string' ? action.slice(0, 20) : 'unknown', route, keyId: id },
+      ...{ operator: context.get('operator'), address: addressOf(incomingOf(context)), status: answer.status },
     })
     return answer
   })
-  function change(route: string, id: string | undefined, action: unknown, key: unknown): Response {
-    switch (action) {
-      case 'add':
-        return act(route, ({ fetch, origins }) => {
-          const { baseUrl } = (key ?? {}) as { baseUrl?: unknown }
-          if (baseUrl !== undefined && !isWithin(baseUrl, origins)) {
-            throw new InvalidOptionError('key.baseUrl', `a URL of ${origins.join(' or ')}`, 'another')
-          }
-          return fetch.pool.add(key as string)
-        })
-      case 'remove':
-        return act(route, ({ fetch }) => fetch.pool.remove(id ?? ''))
-      case 'disable':
-        return act(route, ({ fetch }) => fetch.pool.disable(id ?? ''))
-      case 'enable':
-        return act(route, ({ fetch }) => fetch.pool.enable(id ?? ''))
-      case 'reset':
-        return act(route, ({ fetch }) => fetch.pool.reset(id))
-      default: {
-        const title = "'action' is add (with 'key'), remove, disable, enable (with 'id') or reset"
-        return problemResponse({ status: 400, type: 'invalid', title })
-      }
-    }
-  }
   app.all('*', () => problemResponse(UNKNOWN))
   return app
-}
-
-function isWithin(url: unknown, origins: readonly string[]): boolean {
-  return typeof url === 'string' && URL.canParse(url) && origins.includes(new URL(url).origin)
-}
-
-/** What there is, as server-sent events, once a second, for as long as somebody listens. */
-function live(overview: () => unknown, closing: AbortSignal): ReadableStream<Uint8Array> {
-  const encoder = new TextEncoder()
-  let end = () => {}
-  return new ReadableStream({
-    start(controller) {
-      const tell = () => {
-        // A reader that is slow gets the next one.
-        if ((controller.desiredSize ?? 1) <= 0) return
-        controller.enqueue(encoder.encode(`data: ${JSON.stringify(overview())}\n\n`))
-      }
-      const timer = setInterval(tell, BEAT)
-      timer.unref()
-      const close = () => {
-        end()
-        controller.close()
-      }
-      end = () => {
-        clearInterval(timer)
-        closing.removeEventListener('abort', close)
-      }
-      closing.addEventListener('abort', close, { once: true })
-      tell()
-    },
-    cancel: () => end(),
-  })
 }

@@ -43,6 +43,10 @@ export class Tallies {
   readonly #clock: Pick<Clock, 'now' | 'wallNow'>
   readonly #openBook = permitBooks()
   readonly #tallies = new Map<string, Tally>()
+  /** How many processes count together: each reserves from its part of what is left. */
+  processes = 1
+  /** Told of what was used here, for the other processes. */
+  onSpent: ((name: string, unit: string, units: number) => void) | undefined
 
   /** @param clock - `now` of every call is read from it */
   constructor(limits: TallyLimits, clock: Pick<Clock, 'now' | 'wallNow'>) {
@@ -58,6 +62,17 @@ export class Tallies {
     this.#tallies.delete(name)
     this.#tallies.set(name, tally)
     return tally
+  }
+
+  /** Tells the others what was used here. */
+  told(name: string, unit: string, units: number): void {
+    if (units > 0) this.onSpent?.(name, unit, units)
+  }
+
+  /** Counts what was used elsewhere. */
+  hear(name: string, unit: string, units: number): void {
+    const now = this.#clock.now()
+    for (const meter of this.of(name, now).meters) if (meter.unit === unit) spend(meter, units, now)
   }
 
   /** What was used of calendar windows that have not ended, by whom, for a restart. */

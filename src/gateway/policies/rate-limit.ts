@@ -27,7 +27,8 @@ export function rateLimit(
 
   function check(visit: Visit): Problem | undefined {
     const now = clock.now()
-    const tally = tallies.of(counted(limits.by, visit), now)
+    const who = counted(limits.by, visit)
+    const tally = tallies.of(who, now)
     const { meters, reserved } = tally
     const estimate = countsTokens ? estimateTokens(visit.body ?? { kind: 'none' }, visit.length) : NO_TOKENS
     const reservation = estimate.prompt + (estimate.answer ?? expected.tokens)
@@ -37,7 +38,8 @@ export function rateLimit(
       opensAt = Math.max(opensAt, meter.availableAt(1, now, now + 1))
       if (!isOfTokens || reserved.requests === 0) continue
       // Those on their way give back what they don't take: soon, but nobody knows when.
-      if (meter.remaining(now) - reserved.tokens < reservation) opensAt = Math.max(opensAt, now + SOON)
+      if (meter.remaining(now) / tallies.processes - reserved.tokens < reservation)
+        opensAt = Math.max(opensAt, now + SOON)
     }
     if (opensAt > now) {
       tell(visit, name, tally, now)
@@ -47,6 +49,7 @@ export function rateLimit(
       if (meter.unit === 'tokens') continue
       meter.take(1, now)
       meter.confirm(1, now)
+      if (meter.unit === 'requests') tallies.told(who, 'requests', 1)
     }
     // What takes no tokens holds up nothing.
     const holds = reservation > 0
@@ -62,8 +65,13 @@ export function rateLimit(
         reserved.requests--
       }
       for (const meter of meters) {
-        if (meter.unit !== 'tokens') meter.end(1, 0)
-        else spend(meter, spent.kind === 'known' ? spent.tokens : Math.max(reservation, spent.atLeast), at)
+        if (meter.unit !== 'tokens') {
+          meter.end(1, 0)
+          continue
+        }
+        const tokens = spent.kind === 'known' ? spent.tokens : Math.max(reservation, spent.atLeast)
+        spend(meter, tokens, at)
+        tallies.told(who, 'tokens', tokens)
       }
       if (spent.kind === 'known' && spent.tokens > 0 && estimate.answer === undefined) {
         expected.learn(Math.max(0, spent.tokens - estimate.prompt))

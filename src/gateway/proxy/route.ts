@@ -52,7 +52,7 @@ export function createRoute(
   const { upstream, keys: _, policies: __, ...options } = config
   try {
     const base = upstreamOf(upstream, config)
-    const traits = policed(path, config, policies, books)
+    const traits = traitsOf(path, config, policies, books)
     const fetch = wrapFetch(upstreamFetch, {
       retry: 2,
       hideKeys: true,
@@ -79,7 +79,7 @@ export function createRoute(
 }
 
 /** What of a route follows from its policies, which may change while its pool goes on. */
-export function policed(
+export function traitsOf(
   path: string,
   { policies: own = [], limits = [], cache }: RouteConfig,
   shared: readonly Policy[],
