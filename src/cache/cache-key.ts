@@ -107,7 +107,9 @@ function normalise(name: string, value: string | null): string {
   }
   return value
     .trim()
-    .replace(/\s*,\s*/g, ', ')
+    .split(',')
+    .map(member => member.trim())
+    .join(', ')
     .replace(/\s+/g, ' ')
 }
 

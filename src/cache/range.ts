@@ -6,7 +6,7 @@ export interface ByteRange {
 
 /** The one range of bytes that a `Range` field asks for of so many (RFC 9110 section 14.1.2); `undefined`: several, none of them there, or nonsense. */
 export function parseRange(field: string, length: number): ByteRange | undefined {
-  const match = /^\s*bytes=\s*(\d{0,15})\s*-\s*(\d{0,15})\s*$/i.exec(field)
+  const match = /^bytes=(\d{0,15})-(\d{0,15})$/i.exec(field.replace(/\s+/g, ''))
   if (!match || length === 0) return undefined
   const [, from, to] = match as unknown as [string, string, string]
   if (from === '') {

@@ -62,7 +62,7 @@ function pathAuthoriser(templates: readonly string[]): Authoriser {
   // A path that ends where the key would begin: '/v2' and '/v2/' are meant alike.
   const complete = (url: string) => {
     for (const template of templates) {
-      const bare = template.replace(/\/\{key\}.*$/, '')
+      const bare = template.split('/{key}', 1)[0]!
       const match = new RegExp(`^(https?://[^/?#]+${literal(bare)})(?=[?#]|$)`, 'i').exec(url)
       if (match) return `${match[1]}/${url.slice(match[1]!.length)}`
     }

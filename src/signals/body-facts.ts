@@ -121,7 +121,7 @@ function withoutQuotes(text: string): string {
   return text.replace(QUOTED, ' ')
 }
 
-const QUOTED = /(?<![\w])(?:'[^'\n]*'|"[^"\n]*"|`[^`\n]*`|“[^”\n]*”|‘[^’\n]*’|«[^»\n]*»)(?![\w])/g
+const QUOTED = /(?<![\w])(?:'[^'\n]*'|"[^"\n]*"|`[^`\n]*`|“[^“”\n]*”|‘[^‘’\n]*’|«[^«»\n]*»)(?![\w])/g
 
 function same(text: string): string {
   return text

@@ -45,7 +45,7 @@ export function readLimits(headers: Headers, provider: Provider | undefined): Li
 }
 
 /** Fields of what remains of a limit, and not of a trial or a subscription. */
-const FAMILY = /(?=.*remaining)(?=.*(?:rate-?limit|limit))/
+const FAMILY = /^(?=.*remaining)(?=.*limit)/
 
 const NUMBER = /^\s*(\d{1,15})(?:\.\d*)?\s*$/
 

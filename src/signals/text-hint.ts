@@ -42,7 +42,7 @@ export function readTextHint(text: string, serverNow: number): number | undefine
 
 function sumOf(span: string): number {
   let total = 0
-  for (const [, number, unit] of span.matchAll(/(\d+(?:\.\d+)?)\s?([a-z]+)/gi)) {
+  for (const [, number, unit] of span.matchAll(/(?<![\d.])(\d{1,15}(?:\.\d{1,15})?)\s?([a-z]+)/gi)) {
     total += Number(number) * (WORDS.find(([word]) => word.test(unit!))?.[1] ?? 0)
   }
   return total

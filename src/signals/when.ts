@@ -41,7 +41,7 @@ export function parseSpan(text: string): number | undefined {
   if (!/^(?:\d{1,12}(?:\.\d{1,12})?(?:ms|[dhms]))+$/.test(text)) return undefined
   let total = 0
   let before = Number.POSITIVE_INFINITY
-  for (const [, number, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|[dhms])/g)) {
+  for (const [, number, unit] of text.matchAll(/(\d{1,12}(?:\.\d{1,12})?)(ms|[dhms])/g)) {
     const size = UNITS[unit!]!
     // The larger unit comes first, and each once.
     if (size >= before) return undefined

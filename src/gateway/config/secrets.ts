@@ -41,11 +41,14 @@ export function resolveSecrets(value: unknown, sources: SecretSources, at = ''):
 }
 
 function resolveText(text: string, { env, folder, read }: SecretSources, at: string): string {
-  const whole = text.replace(/\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}/g, (_, name: string, otherwise?: string) => {
-    const value = env[name] ?? otherwise
-    if (value === undefined) throw new InvalidOptionError(at, `the environment to have ${name}`, 'nothing')
-    return value
-  })
+  const whole = text.replace(
+    /\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}]*))?\}/g,
+    (_, name: string, otherwise?: string) => {
+      const value = env[name] ?? otherwise
+      if (value === undefined) throw new InvalidOptionError(at, `the environment to have ${name}`, 'nothing')
+      return value
+    },
+  )
   if (!whole.startsWith('file:')) return whole
   const file = resolve(folder, whole.slice('file:'.length))
   read?.(file)

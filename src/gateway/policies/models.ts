@@ -15,7 +15,7 @@ const BY_PATH: { readonly [Name in ProviderName]?: RegExp } = {
   gemini: /\/(?:models|tunedModels)\/([^/:]+)(?=[:/]|$)/,
   'azure-openai': /\/deployments\/([^/]+)(?=\/|$)/,
   // A model may be told by its ARN, which has slashes.
-  aws: /\/model\/(.+)\/(?:invoke|converse|invoke-with-response-stream|converse-stream|count-tokens)$/,
+  aws: /^\/model\/(.+)\/(?:invoke|converse|invoke-with-response-stream|converse-stream|count-tokens)$/,
   huggingface: /\/models\/([^/]+(?:\/[^/]+)?)/,
 }
 /** Where other services, of which nothing is known, may look for it. */

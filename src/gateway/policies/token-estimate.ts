@@ -29,8 +29,8 @@ const BOUNDS: readonly (readonly string[])[] = [
 const COUNTS: readonly (readonly string[])[] = ['n', 'best_of', 'generationConfig.candidateCount'].map(path =>
   path.split('.'),
 )
-/** Base64 of something. */
-const ATTACHMENT = /[A-Za-z0-9+/_=-]{4096,}/g
+/** So many characters in a row that might be base64 are base64 of something. */
+const ATTACHMENT = 4_096
 
 /** What a request may take at most, as far as it says so itself, in tokens. */
 export interface TokenEstimate {
@@ -59,12 +59,13 @@ export function estimateTokens(body: RequestBody, length: number | undefined): T
 
 function promptOf({ value, bytes }: Extract<RequestBody, { kind: 'json' }>): number {
   if (bytes < 4096) return Math.ceil(bytes / BYTES_PER_TOKEN)
+  let text = 0
   let attachments = 0
-  const text = JSON.stringify(value).replace(ATTACHMENT, () => {
-    attachments++
-    return ''
-  })
-  return Math.ceil(text.length / BYTES_PER_TOKEN) + attachments * TOKENS_PER_ATTACHMENT
+  for (const [run] of JSON.stringify(value).matchAll(/[A-Za-z0-9+/_=-]+|[^A-Za-z0-9+/_=-]+/g)) {
+    if (run.length >= ATTACHMENT) attachments++
+    else text += run.length
+  }
+  return Math.ceil(text / BYTES_PER_TOKEN) + attachments * TOKENS_PER_ATTACHMENT
 }
 
 function wholeAt(value: unknown, path: readonly string[]): number | undefined {

@@ -74,6 +74,6 @@ function withoutPort(hop: string): string {
 }
 
 function parse(address: string): Address | undefined {
-  const bare = address.replace(/^\[|\]$/g, '').replace(/%.*$/, '')
+  const bare = address.replace(/^\[|\]$/g, '').split('%', 1)[0]!
   return ipaddr.isValid(bare) ? ipaddr.process(bare) : undefined
 }

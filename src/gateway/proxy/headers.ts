@@ -115,9 +115,11 @@ export function shownTokens(
     if (typeof value !== 'string' || value === '') continue
     if (name !== 'authorization') tokens.push(value.trim())
     else {
-      const [, scheme, rest] = /^(\S+)\s+(.*)$/.exec(value) ?? []
-      if (/^(?:bearer|token)$/i.test(scheme ?? '')) tokens.push(rest!.trim())
-      else if (/^basic$/i.test(scheme ?? '')) tokens.push(...passwords(rest!))
+      const space = value.trim().search(/\s/)
+      const [scheme, rest] = space < 0 ? [value.trim(), ''] : [value.trim().slice(0, space), value.trim().slice(space)]
+      if (rest.trim() === '') continue
+      if (/^(?:bearer|token)$/i.test(scheme)) tokens.push(rest.trim())
+      else if (/^basic$/i.test(scheme)) tokens.push(...passwords(rest.trim()))
     }
   }
   if (search === '') return tokens

@@ -8,10 +8,10 @@ export const alphavantage: Provider = {
   auth: { query: 'apikey' },
   signals: [
     // All errors come with 200, in an object whose only field is one of these.
-    { status: 200, text: /^\s*\{\s*"Information":[^}]*\d+ requests? per second/, means: 'rate-limit', wait: '1s' },
+    { status: 200, text: /^\s*\{\s*"Information":[^}]*\d requests? per second/, means: 'rate-limit', wait: '1s' },
     {
       status: 200,
-      text: /^\s*\{\s*"Information":[^}]*\d+ requests per day/,
+      text: /^\s*\{\s*"Information":[^}]*\d requests per day/,
       means: 'quota',
       wait: { next: 'day', timeZone: 'America/New_York' },
     },

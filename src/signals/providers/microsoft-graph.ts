@@ -11,7 +11,7 @@ export const microsoftGraph: Provider = {
     // Whatever the code says (accessDenied, UnknownError), 429 is a throttle here.
     { status: 429, means: 'rate-limit' },
     // A batch answers 200 while items of it are throttled.
-    { status: 200, text: /"responses":[\s\S]*"status":\s*429\b/, means: 'rate-limit' },
+    { status: 200, text: /^(?=[\s\S]*"responses":)[\s\S]*"status":\s*429\b/, means: 'rate-limit' },
     { code: 'InvalidAuthenticationToken', means: 'invalid-key' },
   ],
 }
