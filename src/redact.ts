@@ -24,7 +24,7 @@ function makeForms(value: string): string[] {
   const forms = [value, encoded, form, encodeURIComponent(encoded), encodeURIComponent(form)]
   // Some write percent-encodings in small letters.
   const inUrls = [...forms, ...forms.map(each => each.replace(/%[\dA-F]{2}/g, code => code.toLowerCase()))]
-  const all = [...inUrls, ...inJson(value), ...inHtml(value), ...inBase64(value)]
+  const all = [...inUrls, ...inJson(value), ...inHtml(value), ...inBase64(value), ...inBase64(encoded)]
   // The longest first: another may be part of it.
   return [...new Set(all)].sort((a, b) => b.length - a.length)
 }
