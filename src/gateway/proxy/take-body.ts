@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Http2ServerRequest } from 'node:http2'
-import { Readable, Transform } from 'node:stream'
+import { Transform } from 'node:stream'
+import { webBody } from './web-body.js'
 
 /** A body that is said to be no longer is taken in whole: it can be sent again with the next key, and says its model. */
 const WHOLE = 1024 * 1024
@@ -45,7 +46,7 @@ export async function takeBody(incoming: IncomingMessage, most: number): Promise
   })
   incoming.on('error', error => counted.destroy(error))
   incoming.on('aborted', () => counted.destroy(new Error('The caller has gone.')))
-  return { kind: 'stream', stream: Readable.toWeb(incoming.pipe(counted)) as ReadableStream<Uint8Array> }
+  return { kind: 'stream', stream: webBody(incoming.pipe(counted)) }
 }
 
 /** All of a body. An iterator would cost several turns of the event loop. */

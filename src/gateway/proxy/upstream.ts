@@ -6,6 +6,7 @@ import { Agent } from 'undici'
 import { KeypoolError } from '../../errors.js'
 import { responseOf } from '../../http/lazy-response.js'
 import { isPrivate, ranges } from './address.js'
+import { webBody } from './web-body.js'
 
 /** A body that is said to be no longer comes, and goes on, in one piece. */
 export const SMALL = 64 * 1024
@@ -100,7 +101,7 @@ export function createUpstream({ allowPrivate, silence, lookup: find = systemLoo
         const facts = { statusText: '', url: url.href, redirected: false, type: 'basic' } as const
         return responseOf(bytes, inRange(status), facts, fields)
       }
-      return respond(Readable.toWeb(plain(answer.body, fields)) as ReadableStream, status, fields, url)
+      return respond(webBody(plain(answer.body, fields)), status, fields, url)
     } catch (error) {
       if (signal?.aborted) throw signal.reason
       throw new TypeError('fetch failed', { cause: error })
