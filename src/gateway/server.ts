@@ -36,7 +36,7 @@ export function serverFor({ server: bounds = {}, listen = {} }: GatewayConfig, s
   const http1 = createServer(
     {
       ...{ maxHeaderSize, headersTimeout, requestTimeout, keepAliveTimeout: idleTimeout },
-      ...{ connectionsCheckingInterval: 1_000, insecureHTTPParser: false, noDelay: true },
+      ...{ connectionsCheckingInterval: Math.min(1_000, headersTimeout / 2), insecureHTTPParser: false, noDelay: true },
     },
     serve,
   )

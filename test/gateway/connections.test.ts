@@ -138,7 +138,7 @@ describe('TLS', () => {
 })
 
 describe('connections that keep what they have', () => {
-  const short = { requestTimeout: 1_500, idleTimeout: 1_000, headersTimeout: 1_000, maxConnections: 10 }
+  const short = { requestTimeout: 700, idleTimeout: 500, headersTimeout: 500, maxConnections: 10 }
   const open = (url: string, text: string | Buffer): Socket => {
     const socket = connect({ port: Number(new URL(url).port), host: '127.0.0.1', allowHalfOpen: true })
     socket.on('error', () => {})
@@ -174,7 +174,7 @@ describe('connections that keep what they have', () => {
         await answer.text()
         expect(answer.status).toBe(200)
       },
-      { timeout: 8_000, interval: 250 },
+      { timeout: 8_000, interval: 50 },
     )
   })
 
@@ -210,7 +210,7 @@ describe('connections that keep what they have', () => {
         try {
           for await (const chunk of answer) {
             size += (chunk as Buffer).byteLength
-            await new Promise(next => setTimeout(next, 40))
+            await new Promise(next => setTimeout(next, 25))
           }
           resolve()
         } catch (error) {
@@ -254,7 +254,7 @@ describe('services that fall silent', () => {
   ])('%s are given up', async (_, answer, status) => {
     const upstream = await raw(answer)
     const { url } = await gateway({
-      server: { stallTimeout: 1_000, drain: 0 },
+      server: { stallTimeout: 500, drain: 0 },
       routes: { '/api': { upstream, keys, cache: false, retry: false } },
     })
     const got = await fetch(`${url}/api/x`, { signal: AbortSignal.timeout(10_000) })

@@ -177,16 +177,16 @@ describe('the path of a request through the gateway', () => {
 
   const fresh = () =>
     gateway({
-      server: { stallTimeout: 1_000, idleTimeout: 1_000, drain: 0 },
+      server: { stallTimeout: 400, idleTimeout: 400, drain: 0 },
       policies: [{ name: 'purse', rateLimit: { tokens: 1_000_000, requests: 100_000, concurrency: 100, per: '1m' } }],
       routes: {
         '/api': {
           upstream: `http://127.0.0.1:${(service.address() as AddressInfo).port}`,
           keys: ['key-one-0001', 'key-two-0002'],
           limits: { concurrency: 4 },
-          maxWait: '2s',
+          maxWait: '1s',
           retry: 1,
-          timeout: { total: 3_000 },
+          timeout: { total: 1_500 },
         },
       },
     })
@@ -250,7 +250,7 @@ describe('the path of a request through the gateway', () => {
         // What services have said of their limits is not to hold up the next round.
         running.pool('/api').pool.reset()
       }),
-      { numRuns: 60, endOnFailure: true },
+      { numRuns: 1_000, endOnFailure: true, interruptAfterTimeLimit: 15_000 },
     )
   })
 })
