@@ -4,6 +4,7 @@ import { dirname } from 'node:path'
 import process from 'node:process'
 import { KeypoolError } from 'fetch-keypool'
 import { createGateway, type ReadConfig, readConfig } from 'fetch-keypool/gateway'
+import { whenNpmHasGone } from './parent.js'
 import { runWorkers } from './workers/run-workers.js'
 import { type WorkerSiblings, workerSiblings } from './workers/worker-siblings.js'
 
@@ -101,6 +102,7 @@ function untilTold(siblings: WorkerSiblings | undefined, reload: () => void): Pr
   return new Promise(resolve => {
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve(name))
     siblings?.on({ reload, end: () => resolve('end') })
+    if (!siblings) whenNpmHasGone(() => resolve('npm has gone'))
   })
 }
 

@@ -1,5 +1,6 @@
 import cluster, { type Worker } from 'node:cluster'
 import process from 'node:process'
+import { whenNpmHasGone } from '../parent.js'
 import { type FromWorker, PLACE, type ToWorker } from './messages.js'
 
 /** A worker that has died is started again after so long, in milliseconds. */
@@ -122,6 +123,7 @@ export async function runWorkers(
       end()
     })
   }
+  whenNpmHasGone(end)
   process.on('SIGHUP', () => {
     for (const worker of workers.values()) send(worker, { kind: 'reload' })
   })
