@@ -80,4 +80,6 @@ main().catch((error: Error) => {
   const isPlain = KeypoolError.is(error) || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS')
   process.stderr.write(`${isPlain ? error.message : error.stack}\n`)
   process.exitCode = 1
+  // A worker would be kept by the process that has started it.
+  if (process.connected) process.disconnect()
 })

@@ -41,7 +41,7 @@ export function check<Schema extends v.GenericSchema>(
   const long = typeof issue.input === 'string' && issue.input.length > LONGEST_SCHEME
   const quotable =
     !/\b(?:keys?|tokens?|hash|secret|value|redis|tls)\b/.test(option) &&
-    !/^alerts\b.*\.url$/.test(option) &&
+    !/^(?:alerts\b.*\.url|routes\.[^.]+)$/.test(option) &&
     !(option === 'auth' && long) &&
     !isUrlWithPassword(issue.input)
   const received = !quotable ? describeKind(issue.input) : describe(issue.input, secrets)

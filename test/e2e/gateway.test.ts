@@ -80,7 +80,7 @@ describe('the gateway on the command line', () => {
           body: '{"error":{"code":"rate_limit_exceeded"}}',
         }
       return url.endsWith('/chat/completions')
-        ? chat(`hello with ${key}`)
+        ? chat(`hello with ${key.slice(3)}`)
         : { headers: { 'content-type': 'application/json' }, body: '{"data":[]}' }
     })
     const { url, child } = await start(
@@ -95,7 +95,7 @@ describe('the gateway on the command line', () => {
     for await (const chunk of await client.chat.completions.create({ model: 'm', messages: [], stream: true })) {
       text += chunk.choices[0]?.delta.content ?? ''
     }
-    expect(text).toBe('hello with sk-two')
+    expect(text).toBe('hello with two')
     expect((await client.models.list()).data).toEqual([])
     await expect(
       new OpenAI({ apiKey: 'wrong', baseURL: `${url}/openai/v1`, maxRetries: 0 }).models.list(),
@@ -171,6 +171,113 @@ describe('the gateway on the command line', () => {
       code: 1,
       output: expect.stringContaining("operator's token"),
     })
+  })
+
+  it('lists the keys of all routes, says its version, and what is missing where no token is shown', async () => {
+    const server = await loopback(() => ({ body: 'x' }))
+    const config = {
+      ...{ allowPrivateUpstreams: true, log: false },
+      routes: {
+        '/a': { upstream: server.url, keys: 'value-one' },
+        '/b': { upstream: server.url, keys: 'value-two,value-three' },
+      },
+    }
+    const { url } = await start({ ...config, operator: { tokens: [hashToken('of-the-operator')] } })
+    const { output } = await run(['keys', 'list', '--gateway', url, '--token', 'of-the-operator'])
+    expect(output).toMatch(/^\/a\n +key-1 +ready\n\/b\n +key-1 +ready\n +key-2 +ready\n$/)
+    expect((await run(['keys', '--gateway', url])).output).toMatch(
+      /operator's token is needed \(--token, or KEYPOOL_TOKEN/,
+    )
+    const open = await start(config)
+    expect((await run(['keys', 'disable', 'key-1', '--route', '/a', '--gateway', open.url])).output).toMatch(
+      /names no operator/,
+    )
+    expect((await run(['--version'])).output).toMatch(/^\d+\.\d+\.\d+\n$/)
+  })
+
+  it('runs in several processes, which are one to callers and to the operator, and end together', async () => {
+    const server = await loopback(() => ({
+      headers: { 'content-type': 'application/json' },
+      body: '{"usage":{"total_tokens":10}}',
+    }))
+    const state = join(folder, 'state.json')
+    const { url, child, saying } = await start({
+      ...{
+        workers: 2,
+        state,
+        allowPrivateUpstreams: true,
+        log: false,
+        operator: { tokens: [hashToken('of-the-operator')] },
+      },
+      policies: [{ name: 'all', rateLimit: { requests: 40, per: '1h', by: 'all' } }],
+      routes: {
+        '/a': { upstream: server.url, keys: 'value-one,value-two', limits: { requests: 100, per: '1h' }, cache: false },
+      },
+    })
+    await saying(/(2 workers, each with its part)/)
+    const headers = { authorization: 'Bearer of-the-operator', 'content-type': 'application/json' }
+    const statuses: number[] = []
+    for (let count = 0; count < 60; count++) {
+      // A connection of its own each time: they go to one process and the other in turn.
+      const answer = await fetch(`${url}/a/x`, { headers: { connection: 'close' } })
+      statuses.push(answer.status)
+      await answer.text()
+      if (count % 5 === 0) await new Promise(resolve => setTimeout(resolve, 50))
+    }
+    const served = statuses.filter(status => status === 200).length
+    expect(served).toBeGreaterThanOrEqual(40)
+    expect(served).toBeLessThanOrEqual(45)
+    const overview = (await (await fetch(`${url}/__keypool/api/overview`, { headers })).json()) as {
+      routes: { keys: { attempts: number; limits: { limit: number }[] }[]; stats: { requests: number } }[]
+    }
+    const [route] = overview.routes
+    expect(route!.stats.requests).toBe(served)
+    expect(route!.keys.reduce((sum, { attempts }) => sum + attempts, 0)).toBe(served)
+    expect(route!.keys.map(({ limits }) => limits[0]!.limit)).toEqual([100, 100])
+    const metrics = await (await fetch(`${url}/metrics`, { headers })).text()
+    expect(metrics).toContain(`keypool_gateway_answers_total{route="/a",status="200"} ${served}\n`)
+    expect(metrics.match(/# TYPE keypool_requests_total/g)).toHaveLength(1)
+    const disabled = await fetch(`${url}/__keypool/api/keys/a`, {
+      method: 'POST',
+      headers,
+      body: '{"action":"disable","id":"key-1"}',
+    })
+    expect(disabled.status).toBe(200)
+    for (let count = 0; count < 4; count++) {
+      const { keys } = (await (
+        await fetch(`${url}/__keypool/api/keys/a`, { headers: { ...headers, connection: 'close' } })
+      ).json()) as { keys: { state: string }[] }
+      expect(keys.map(each => each.state)).toEqual(['disabled', 'ready'])
+    }
+    child.kill('SIGTERM')
+    expect(await once(child, 'exit')).toEqual([0, null])
+    await expect(fetch(`${url}/health`)).rejects.toThrow()
+  })
+
+  it('starts a process again that has died, and says at once what keeps all from starting', async () => {
+    const server = await loopback(() => ({ body: 'x' }))
+    const config = {
+      workers: 2,
+      allowPrivateUpstreams: true,
+      log: false,
+      routes: { '/a': { upstream: server.url, keys: 'value-one' } },
+    }
+    const { url, child, said, saying } = await start(config)
+    const { stdout } = await promisify(execFile)('pgrep', ['-P', String(child.pid)]).catch(() => ({ stdout: '' }))
+    const [first] = stdout.trim().split('\n')
+    if (first) {
+      process.kill(Number(first), 'SIGKILL')
+      await saying(/(has ended \(SIGKILL\))/)
+    }
+    for (let count = 0; count < 10; count++)
+      expect((await fetch(`${url}/a/x`, { headers: { connection: 'close' } })).status).toBe(200)
+    said.text = ''
+    const port = new URL(url).port
+    const file = join(folder, 'other.json')
+    writeFileSync(file, JSON.stringify({ ...config, listen: { port: Number(port) } }))
+    const { code, output } = await run(['gateway', '--config', file])
+    expect(code).toBe(1)
+    expect(output).toContain('EADDRINUSE')
   })
 
   it('checks each key once, and says what it is good for', async () => {
