@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { type AddressInfo, isIP } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import type { KeyPoolEvents, PooledFetch } from 'fetch-keypool'
 import { parseDuration } from '../duration.js'
@@ -8,30 +8,24 @@ import { InvalidOptionError, KeypoolError } from '../errors.js'
 import { ALERT_EVENTS, type GatewayConfig } from './config/config.js'
 import { prepare } from './config/prepare.js'
 import { connectRedis } from './connect-redis.js'
-import { Hono } from './hono.js'
-import { type Alert, type AlertSender, alertSender } from './monitor/alerts.js'
 import { createLog } from './monitor/log.js'
-import { type Served as Counted, metricsText } from './monitor/metrics.js'
+import type { Served as Counted } from './monitor/metrics.js'
 import { Doorkeeper } from './operator/access.js'
-import { operatorApi, page } from './operator/api.js'
-import { type Change, change } from './operator/change.js'
+import { application, type Bindings } from './operator/application.js'
 import { FailedTokens } from './operator/failed-tokens.js'
-import { type Overview, overviewOf } from './operator/overview.js'
 import { knownToken } from './policies/authentication.js'
-import type { KeptTallies, Tallies } from './policies/counters.js'
-import { createPolicies, type PolicyBook } from './policies/create-policies.js'
-import { problemResponse } from './problem.js'
-import { callerAddress, isPrivate, ranges } from './proxy/address.js'
+import { callerAddress } from './proxy/address.js'
 import { CallWatch } from './proxy/call-watch.js'
 import { forwarder, type Served } from './proxy/forward.js'
 import { isForeignPage, isLocal } from './proxy/own-page.js'
-import { createRoute, type Route, traitsOf } from './proxy/route.js'
+import { refuseForeign } from './proxy/refuse-foreign.js'
 import { createUpstream } from './proxy/upstream.js'
 import { whenOver } from './proxy/when-over.js'
 import { serverFor } from './server.js'
-import { mergeMetrics, mergeOverviews } from './siblings/merge.js'
+import { createSetup, type Setup } from './setup.js'
+import { Desk } from './siblings/desk.js'
 import { withPartsOfLimits, withPartsOfPolicies } from './siblings/parts.js'
-import { ALONE, type Question, type SiblingNews, type Siblings, type Spending } from './siblings/siblings.js'
+import { ALONE, type Siblings } from './siblings/siblings.js'
 import { openStateFile } from './state/state-file.js'
 
 /** A running gateway. */
@@ -57,23 +51,9 @@ export interface Gateway {
   close(): Promise<void>
 }
 
-type Bindings = { incoming: IncomingMessage; outgoing: ServerResponse }
-
-/** All that follows from one configuration. */
-interface Setup {
-  readonly config: GatewayConfig
-  readonly routes: ReadonlyMap<string, Route>
-  /** The longest paths first. */
-  readonly paths: readonly string[]
-  readonly alerts: readonly AlertSender[]
-  readonly isTrusted: (address: string) => boolean
-  /** The policies, by what they were made of. */
-  readonly book: PolicyBook
-  /** What policies count, by their names. */
-  readonly budgets: ReadonlyMap<string, Tallies | undefined>
-  /** What budgets have counted, by their names. */
-  readonly readTallies: () => Record<string, KeptTallies>
-  readonly app: Hono<{ Bindings: Bindings }>
+/** A setup, and the router for all that is no pool. */
+interface Running extends Setup {
+  readonly app: ReturnType<typeof application>
 }
 
 /**
@@ -105,73 +85,39 @@ export async function createGateway(given: GatewayConfig, siblings: Siblings = A
     silence: parseDuration(first.server?.stallTimeout ?? '10m')!,
   })
   const { size, index } = siblings
-  const outbox: Spending[] = []
   const exchanges = new AsyncLocalStorage<{ readonly route: string; readonly outgoing: ServerResponse }>()
+  const desk = new Desk({
+    ...{ siblings, isShared: redis !== undefined },
+    routes: () => setup.routes,
+    served: path => counted.get(path) ?? NOTHING,
+    tallies: policy => setup.budgets.get(policy),
+    senders: () => setup.alerts,
+  })
   let setup = build(first, undefined)
-  siblings.listen(asked, told)
+  desk.open()
 
-  function build(whole: GatewayConfig, before: Setup | undefined): Setup {
-    const policed = withPartsOfPolicies(whole, size, index)
-    const config = redis ? policed : withPartsOfLimits(policed, size, index)
-    const alerts = (config.alerts ?? []).map(each => alertSender(each, log.warn))
-    const book: PolicyBook = new Map()
-    const books = { before: before?.book, book }
-    const policies = createPolicies(config.policies ?? [], undefined, before?.book, book)
-    const routes = new Map<string, Route>()
-    const made: Route[] = []
-    try {
-      for (const [path, each] of Object.entries(config.routes)) {
-        const known = before?.routes.get(path)
-        const traits = traitsOf(path, each, policies, books)
-        // What was stored while others could see it is not for those who may now.
-        if (known && known.made === JSON.stringify(each) && known.seenBy === traits.seenBy) {
-          routes.set(path, { ...known, ...traits })
-          continue
-        }
-        const route = createRoute(
-          path,
-          each,
-          upstream.fetch,
-          redis?.sharing ?? state.book.sharing(path),
-          policies,
-          books,
-        )
-        made.push(route)
-        refusePrivate(route, config)
-        routes.set(path, route)
-      }
-    } catch (error) {
-      for (const { fetch } of made) void fetch.close()
-      throw error
-    }
-    for (const { path, fetch } of made) {
+  function build(whole: GatewayConfig, before: Setup | undefined): Running {
+    const parts = withPartsOfPolicies(whole, size, index)
+    const config = redis ? parts : withPartsOfLimits(parts, size, index)
+    const made = createSetup({
+      ...{ config, before, fetch: upstream.fetch, kept: state.tallies, warn: log.warn },
+      sharing: path => redis?.sharing ?? state.book.sharing(path),
+    })
+    for (const { path, fetch } of made.made) {
       calls.observe(fetch)
       observe(path, fetch)
     }
-    const budgets = new Map(
-      [...routes.values()].flatMap(route => route.policies).map(each => [each.name, each.tallies] as const),
-    )
-    const kept = before ? before.readTallies() : state.tallies
-    const readTallies = () => {
-      return Object.fromEntries([...budgets].flatMap(([name, tallies]) => (tallies ? [[name, tallies.read()]] : [])))
-    }
-    const isOld = new Set(before?.book.values())
-    for (const policy of [...routes.values()].flatMap(route => route.policies)) {
-      if (policy.tallies && !isOld.has(policy)) {
-        policy.tallies.restore(kept[policy.name] ?? {})
-        isOld.add(policy)
-      }
-    }
-    for (const [policy, tallies] of budgets) {
-      if (!tallies || size === 1) continue
-      tallies.processes = size
-      tallies.onSpent = (name, unit, units) => spent({ policy, name, unit, units })
-    }
-    state.keep(readTallies)
-    const isTrusted = ranges(config.trustedProxies ?? [])
-    const paths = [...routes.keys()].sort((a, b) => b.length - a.length)
-    const partial = { config, routes, paths, alerts, isTrusted, readTallies, book, budgets }
-    return { ...partial, app: application(partial) }
+    for (const [name, tallies] of made.budgets) desk.share(name, tallies)
+    state.keep(made.readTallies)
+    const operators = (config.operator?.tokens ?? []).map(hash => knownToken(hash.slice(0, 'sha256:'.length + 8), hash))
+    const isOwn = (incoming: IncomingMessage) => isFromHere(incoming) && !isForeignPage(incoming)
+    const app = application({
+      ...{ config, desk, addressOf, closing: closing.signal },
+      door: new Doorkeeper({ operators, addressOf, isFromHere: isOwn, failed }),
+      acted: action => log.event('info', action, 'operator'),
+      failed: error => log.event('error', { error: error.message }, 'failed'),
+    })
+    return { ...made, app }
   }
 
   function observe(path: string, { pool }: PooledFetch): void {
@@ -179,67 +125,12 @@ export async function createGateway(given: GatewayConfig, siblings: Siblings = A
     for (const event of ALERT_EVENTS) {
       on(event, payload => {
         log.event(event === 'key-recovered' ? 'info' : 'warn', { event, route: path, ...payload }, event)
-        alert({ event, route: path, ...payload })
+        desk.alert({ event, route: path, ...payload })
       })
     }
     for (const event of ['sharing-degraded', 'sharing-restored'] as const) {
       on(event, payload => log.event('warn', { event, route: path, ...payload }, event))
     }
-  }
-
-  /** Alerts go out from one process, which knows what it has told already. */
-  function alert(each: Alert & Record<string, unknown>): void {
-    if (index > 0) siblings.tell({ kind: 'alert', alert: each })
-    else for (const sender of setup.alerts) sender.send(each)
-  }
-
-  /** Tells the others what was used, several times at once. */
-  function spent(each: Spending): void {
-    outbox.push(each)
-    if (outbox.length > 1) return
-    setTimeout(() => siblings.tell({ kind: 'spent', spent: outbox.splice(0) }), TOGETHER).unref()
-  }
-
-  function told(news: SiblingNews): void {
-    switch (news.kind) {
-      case 'alert':
-        if (index === 0) alert(news.alert as Alert & Record<string, unknown>)
-        return
-      case 'spent':
-        for (const { policy, name, unit, units } of news.spent) setup.budgets.get(policy)?.hear(name, unit, units)
-    }
-  }
-
-  async function asked(question: Question): Promise<unknown> {
-    switch (question.kind) {
-      case 'overview':
-        return ownOverview()
-      case 'metrics':
-        return ownMetrics()
-      case 'change':
-        return (await change(setup.routes, question)).status
-    }
-  }
-
-  const ownOverview = () => [...setup.routes.values()].map(({ path, fetch }) => overviewOf(path, fetch))
-  const ownMetrics = () =>
-    metricsText(
-      [...setup.routes.values()].map(({ path, fetch }) => ({ path, fetch, served: counted.get(path) ?? NOTHING })),
-    )
-
-  async function overview(): Promise<Overview[]> {
-    const own = ownOverview()
-    if (size === 1) return own
-    const others = ((await siblings.ask({ kind: 'overview' })) as Overview[][]).flat()
-    return own.map(each =>
-      mergeOverviews([each, ...others.filter(({ path }) => path === each.path)], redis !== undefined),
-    )
-  }
-
-  async function changeAll(each: Change): Promise<Response> {
-    const answer = change(setup.routes, each)
-    if (answer.ok) await siblings.ask({ kind: 'change', ...each })
-    return answer
   }
 
   /** Lets a pool go when those that were on their way to it, or in its line, have been answered. */
@@ -282,47 +173,6 @@ export async function createGateway(given: GatewayConfig, siblings: Siblings = A
     ...{ calls, addressOf, served },
     patience: parseDuration(first.server?.idleTimeout ?? '65s')!,
   })
-
-  function application({ config }: Omit<Setup, 'app'>): Hono<{ Bindings: Bindings }> {
-    const app = new Hono<{ Bindings: Bindings }>()
-    const operators = (config.operator?.tokens ?? []).map(hash => knownToken(hash.slice(0, 'sha256:'.length + 8), hash))
-    const isOwn = (incoming: IncomingMessage) => isFromHere(incoming) && !isForeignPage(incoming)
-    const door = new Doorkeeper({ operators, addressOf, isFromHere: isOwn, failed })
-    const incomingOf = (context: unknown) => (context as { env: Bindings }).env.incoming
-
-    app.get('/health', context => context.json({ status: 'ok' }))
-    app.get('/ready', context => {
-      const isReady = !closing.signal.aborted
-      return context.json({ status: isReady ? 'ready' : 'closing' }, isReady ? 200 : 503)
-    })
-    if (config.metrics !== false) {
-      app.get('/metrics', async context => {
-        const access = door.mayLook(incomingOf(context))
-        if (access.kind === 'refused') return problemResponse(access.problem)
-        const others = (await siblings.ask({ kind: 'metrics' })) as string[]
-        const text = size === 1 ? ownMetrics() : mergeMetrics([ownMetrics(), ...others], redis !== undefined)
-        return context.text(text, 200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' })
-      })
-    }
-    if (config.dashboard !== false) {
-      app.get('/__keypool', context => context.redirect('/__keypool/'))
-      app.get('/__keypool/', page)
-    }
-    app.route(
-      '/__keypool',
-      operatorApi({
-        ...{ door, overview, change: changeAll, dashboard: config.dashboard !== false },
-        ...{ incomingOf, addressOf, closing: closing.signal },
-        acted: action => log.event('info', action, 'operator'),
-      }),
-    )
-    app.all('*', () => problemResponse({ status: 404, type: 'no-route', title: 'No route has this path' }))
-    app.onError(error => {
-      log.event('error', { error: error.message }, 'failed')
-      return problemResponse({ status: 500, type: 'failed', title: 'The gateway has failed' })
-    })
-    return app
-  }
 
   /** What is for a pool goes straight there: all else, which is rare, to the router. */
   function serve(incoming: IncomingMessage, outgoing: ServerResponse): void {
@@ -438,38 +288,10 @@ export async function createGateway(given: GatewayConfig, siblings: Siblings = A
   }
 }
 
-/** Where nobody is asked for a token, only programs on this machine are served, and no pages of others in its browser. */
-function refuseForeign(incoming: IncomingMessage, outgoing: ServerResponse): void {
-  const title = 'Without a policy of authentication only programs on this machine are served, by a loopback address'
-  const body = JSON.stringify({ type: 'urn:fetch-keypool:foreign-page', title, status: 403 })
-  const connection = incoming.complete || incoming.httpVersionMajor >= 2 ? {} : { connection: 'close' }
-  outgoing.writeHead(403, {
-    'content-type': 'application/problem+json',
-    'content-length': Buffer.byteLength(body),
-    ...connection,
-  })
-  outgoing.end(body)
-}
-
-/** A private address that stands in the configuration itself would answer every request with 502. */
-function refusePrivate({ path, base }: Route, { allowPrivateUpstreams = false }: GatewayConfig): void {
-  const host = new URL(base.origin).hostname.replace(/^\[|\]$/g, '')
-  const isLocalName = host === 'localhost' || host.endsWith('.localhost')
-  if (!isLocalName && (isIP(host) === 0 || !isPrivate(host))) return
-  const isAllowed = allowPrivateUpstreams === true
-  const allowed = Array.isArray(allowPrivateUpstreams) ? ranges(allowPrivateUpstreams) : () => false
-  if (isAllowed || (isLocalName ? allowed('127.0.0.1') || allowed('::1') : allowed(host))) return
-  const expected = "a public address, or its range in 'allowPrivateUpstreams'"
-  throw new InvalidOptionError(`routes.${path}.upstream`, expected, `'${host}'`)
-}
-
 /** Each process keeps what it has found out for itself. */
 function stateOf({ state }: GatewayConfig, { index }: Siblings): string | undefined {
   return state === undefined || index === 0 ? state : `${state}.${index}`
 }
-
-/** What processes tell each other of is collected for so long, in milliseconds. */
-const TOGETHER = 20
 
 /** What a running gateway can't change. */
 const FIXED = ['listen', 'workers', 'server', 'log', 'state', 'redis', 'allowPrivateUpstreams'] as const

@@ -19,7 +19,7 @@ export interface Alert {
 
 /** What sends alerts to one place. */
 export interface AlertSender {
-  send(alert: Alert & Record<string, unknown>): void
+  send(alert: Alert): void
   /** Settles when what was to be sent is sent, or was tried often enough. */
   flush(): Promise<void>
 }
