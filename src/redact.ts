@@ -24,7 +24,18 @@ function makeForms(value: string): string[] {
   const forms = [value, encoded, form, encodeURIComponent(encoded), encodeURIComponent(form)]
   // Some write percent-encodings in small letters.
   const inUrls = [...forms, ...forms.map(each => each.replace(/%[\dA-F]{2}/g, code => code.toLowerCase()))]
-  const all = [...inUrls, ...inJson(value), ...inHtml(value), ...inBase64(value), ...inBase64(encoded)]
+  // So do some with the whole text.
+  const small = [value.toLowerCase(), encoded.toLowerCase()]
+  const all = [
+    ...inUrls,
+    ...small,
+    ...inJson(value),
+    ...inHtml(value),
+    ...escaped(value),
+    ...inBase64(value),
+    ...inBase64(encoded),
+    inHex(value),
+  ]
   // The longest first: another may be part of it.
   return [...new Set(all)].sort((a, b) => b.length - a.length)
 }
@@ -40,6 +51,29 @@ function inHtml(value: string): string[] {
   const named: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }
   const short = value.replace(/[&<>"]/g, character => named[character]!)
   return [short, short.replaceAll("'", '&#39;'), short.replaceAll('/', '&#x2F;'), short.replaceAll('/', '&#47;')]
+}
+
+/** How a character may be written that is no letter and no digit: in URLs, JSON and HTML. */
+const ESCAPES: readonly ((code: number) => string)[] = [
+  code => `%${code.toString(16).toUpperCase()}`,
+  code => `\\u${code.toString(16).padStart(4, '0')}`,
+  code => `\\u${code.toString(16).toUpperCase().padStart(4, '0')}`,
+  code => `&#x${code.toString(16)};`,
+  code => `&#x${code.toString(16).toUpperCase()};`,
+  code => `&#${code};`,
+]
+
+/** Libraries differ in what they escape: all such characters, all but one, or one of them only. */
+function escaped(value: string): string[] {
+  const special = [...new Set(value.match(/[^\w.~-]/g) ?? [])].slice(0, 8)
+  const sets = [special, ...special.flatMap(one => [[one], special.filter(each => each !== one)])]
+  return ESCAPES.flatMap(write =>
+    sets.map(set => value.replace(/[^\w.~-]/g, each => (set.includes(each) ? write(each.charCodeAt(0)) : each))),
+  )
+}
+
+function inHex(value: string): string {
+  return Array.from(new TextEncoder().encode(value), byte => byte.toString(16).padStart(2, '0')).join('')
 }
 
 /** As it stands within something that was encoded, with none, one or two bytes before it in its group of three. */

@@ -20,7 +20,7 @@ import { forwarder, type Served } from './proxy/forward.js'
 import { isForeignPage, isLocal } from './proxy/own-page.js'
 import { refuseForeign } from './proxy/refuse-foreign.js'
 import { createUpstream } from './proxy/upstream.js'
-import { whenOver } from './proxy/when-over.js'
+import { underWayOn, whenOver } from './proxy/when-over.js'
 import { serverFor } from './server.js'
 import { createSetup, type Setup } from './setup.js'
 import { Desk } from './siblings/desk.js'
@@ -185,6 +185,11 @@ export async function createGateway(given: GatewayConfig, siblings: Siblings = A
     // Whatever goes wrong with either is seen where it is read or written; there it must not be missed by anybody.
     incoming.on('error', () => {})
     outgoing.on('error', () => {})
+    // Whoever asks and asks, and waits for no answer, would be kept in memory.
+    if (incoming.httpVersionMajor < 2) {
+      if (underWayOn(incoming) >= PIPELINED) incoming.socket.destroy()
+      if (incoming.socket.destroyed) return
+    }
     const path = setup.paths.find(each => isUnder(url, each))
     if (path === undefined) {
       void listener(incoming, outgoing)
@@ -292,6 +297,9 @@ export async function createGateway(given: GatewayConfig, siblings: Siblings = A
 function stateOf({ state }: GatewayConfig, { index }: Siblings): string | undefined {
   return state === undefined || index === 0 ? state : `${state}.${index}`
 }
+
+/** So many requests may stand in line on one connection of HTTP/1.1. */
+const PIPELINED = 100
 
 /** What a running gateway can't change. */
 const FIXED = ['listen', 'workers', 'server', 'log', 'state', 'redis', 'allowPrivateUpstreams'] as const

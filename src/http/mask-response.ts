@@ -3,9 +3,6 @@ import type { Secret } from '../secret.js'
 import { lazyBodyOf, responseOf } from './lazy-response.js'
 import { factsOf, hasNullBody, isConstructible, withFacts } from './response-facts.js'
 
-/** Bodies in which no text is to be looked for. */
-const MEDIA = /^(?:image\/(?!svg)|audio\/|video\/|font\/)/i
-
 /**
  * The response with stars in the place of the key that it was got with, wherever a service has put that into a field or the
  * body; the same response where it is not in it, as far as that can be known before the body is there.
@@ -19,8 +16,8 @@ export function maskResponse(response: Response, secret: Secret): Response {
     const masked = maskBytes(bytes, secret)
     return masked === bytes && headers === response.headers ? response : responseOf(masked, status, facts, headers)
   }
-  const isText = !MEDIA.test(headers.get('content-type') ?? '')
-  if (!body || body.locked || !isText || !isConstructible(status) || hasNullBody(status)) {
+  // Whatever it says that it is: the caller may have named its type.
+  if (!body || body.locked || !isConstructible(status) || hasNullBody(status)) {
     return headers === response.headers ? response : withFacts(response, facts, headers)
   }
   return withFacts(new Response(body.pipeThrough(maskStream(secret)), { status, headers }), facts, headers)

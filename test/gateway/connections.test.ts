@@ -178,6 +178,21 @@ describe('connections that keep what they have', () => {
     )
   })
 
+  it('are gone when they ask and ask, and wait for no answer', async () => {
+    const server = await loopback(() => () => {})
+    const running = await gateway({
+      server: { drain: 0 },
+      routes: { '/api': { upstream: server.url, keys, cache: false } },
+    })
+    const socket = open(running.url, 'GET /api/x HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n'.repeat(20_000))
+    socket.resume()
+    await new Promise(resolve => socket.once('close', resolve))
+    await vi.waitFor(() => {
+      const { inFlight, waiting } = running.pool('/api').pool.stats()
+      expect({ inFlight, waiting }).toEqual({ inFlight: 0, waiting: 0 })
+    })
+  })
+
   it.each([
     ['HTTP/1.1', false],
     ['HTTP/2', true],

@@ -23,6 +23,13 @@ const FORMS = [
     KEY.replaceAll('/', '\\/'),
     KEY.replace('/', '&#x2F;'),
   ],
+  ...[
+    KEY.replace('+', '\\u002B'),
+    KEY.replaceAll('/', '\\u002f'),
+    KEY.replace('+', '&#43;'),
+    encoded.replaceAll('%2F', '/'),
+  ],
+  Buffer.from(KEY).toString('hex'),
   ...[core(`a${KEY}`), core(`ab${KEY}`), core(`abc${KEY}`), core(`${KEY}:`)],
 ]
 const shows = (text: string) => FORMS.filter(form => text.includes(form))
@@ -48,6 +55,8 @@ describe('a service that gives back what it was sent', () => {
         headers: { 'content-type': 'text/html' },
         body: `<a href="${encoded}">${KEY.replace('/', '&#x2F;')}</a>`,
       }),
+      escaped: () => ({ body: FORMS.slice(0, -4).join(' ') }),
+      picture: () => ({ headers: { 'content-type': 'image/png' }, body: KEY.repeat(5_000) }),
       packed: seen => ({
         headers: { 'content-type': 'text/plain', 'content-encoding': 'gzip' },
         body: gzipSync(seen + KEY),

@@ -211,6 +211,19 @@ describe('the usage of streams that tell it only where they are asked', () => {
     expect((await call({ model: 'x', stream: true })).status).toBe(429)
   })
 
+  it('takes no longer where one line comes in very many pieces', async () => {
+    const { call } = await behind(
+      [budget],
+      () => (response: ServerResponse) => {
+        response.writeHead(200, SSE)
+        for (let count = 0; count < 20_000; count++) response.write('xx')
+        response.end('\n')
+      },
+      { provider: 'openai' },
+    )
+    expect((await call({ model: 'x', stream: true })).text).toHaveLength(40_001)
+  })
+
   it('stays in for callers who did', async () => {
     const { call } = await openai([budget])
     expect((await call({ model: 'x', stream: true, stream_options: { include_usage: true } })).text).toBe(events(true))

@@ -55,9 +55,12 @@ export function withoutUsage(): TransformStream<Uint8Array, Uint8Array> {
 
   return new TransformStream({
     transform(chunk, controller) {
-      rest += decoder.decode(chunk, { stream: true })
-      const end = rest.length > LONGEST ? rest.length : rest.lastIndexOf('\n') + 1
-      if (end === 0) return
+      const added = decoder.decode(chunk, { stream: true })
+      rest += added
+      // In what is new: a long line may come in very many pieces.
+      const line = added.lastIndexOf('\n')
+      if (line < 0 && rest.length <= LONGEST) return
+      const end = line < 0 ? rest.length : rest.length - added.length + line + 1
       const lines = rest.slice(0, end).split('\n')
       rest = rest.slice(end)
       const kept: string[] = []

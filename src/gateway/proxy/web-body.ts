@@ -11,17 +11,27 @@ export function webBody(body: Readable): ReadableStream<Uint8Array> {
   return new ReadableStream<Uint8Array>(
     {
       start(controller) {
+        let pieces: Buffer[] = []
+        // What comes in one read goes on in one piece, in however many it was sent.
+        const flush = () => {
+          if (isOver || pieces.length === 0) return
+          controller.enqueue(pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces))
+          pieces = []
+          if ((controller.desiredSize ?? 0) <= 0) body.pause()
+        }
         const fail = (error: Error) => {
+          flush()
           if (isOver) return
           isOver = true
           controller.error(error)
         }
         body.on('data', (chunk: Buffer) => {
           if (isOver) return
-          controller.enqueue(chunk)
-          if ((controller.desiredSize ?? 0) <= 0) body.pause()
+          pieces.push(chunk)
+          if (pieces.length === 1) queueMicrotask(flush)
         })
         body.on('end', () => {
+          flush()
           if (isOver) return
           isOver = true
           controller.close()

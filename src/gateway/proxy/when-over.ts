@@ -4,6 +4,11 @@ import type { Socket } from 'node:net'
 /** Who wants to know that a connection has gone, by connection: one listener for all requests that stand in its line. */
 const waiting = new WeakMap<Socket, Set<() => void>>()
 
+/** How many requests of a connection are not over: more than one where it doesn't wait for answers. */
+export function underWayOn({ socket }: IncomingMessage): number {
+  return waiting.get(socket)?.size ?? 0
+}
+
 /**
  * Calls back once when a request is over, whichever way: answered, or its caller gone. A request that stands behind others
  * on its connection is told of neither by its own response when that connection goes.
